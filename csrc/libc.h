@@ -1,0 +1,60 @@
+/* What was found out about the libc of this process, and the template of its thread descriptor. */
+#ifndef KT_LIBC_H
+#define KT_LIBC_H
+
+#include "futex.h"
+#include "syscall.h"
+
+#include <kthreads/kthreads.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+/* A list of libc's own kind (include/list.h of glibc). */
+struct kt__ring {
+    struct kt__ring *next, *prev;
+};
+
+struct kt__value { /* struct pthread_key_data */
+    uintptr_t sequence;
+    void *data;
+};
+
+struct kt__key { /* struct pthread_key_struct */
+    uintptr_t sequence;
+    void (*destructor)(void *);
+};
+
+enum {
+    KT_KEY_BLOCKS = 32,
+    KT_KEYS_A_BLOCK = 32,
+    KT_REBASED_MAX = 32
+};
+
+struct kt__libc {
+    kt_libc found;
+    size_t dtv_offset;
+    char *template;              /* descriptor_size bytes, as the probe's descriptor was */
+    uintptr_t template_address;  /* where the probe's descriptor was */
+    uint16_t rebased[KT_REBASED_MAX]; /* words of it that point into it */
+    size_t rebased_count;
+
+    void *(*allocate_tls)(void *);
+    void (*deallocate_tls)(void *, bool);
+    unsigned *thread_count;
+    void (*start_thread)(void *);
+
+    struct kt__ring *threads;    /* libc's list of threads on stacks of others, NULL if not trusted */
+    kt__word *threads_lock;
+
+    void (*call_tls_destructors)(void); /* NULL where a parked thread cannot be made fresh */
+    const struct kt__key *keys;
+};
+
+/* What a thread of ours blocks: all but the synchronous signals, SIGABRT, and libc's own two, for
+ * cancellation and for the setuid that reaches all threads. */
+extern const kt__signals kt__thread_signals;
+
+/* Fills *libc; the name of what is missing, or NULL. Leaves the process multi-threaded for libc. */
+const char *kt__libc_find(struct kt__libc *libc);
+
+#endif

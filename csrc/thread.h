@@ -1,0 +1,170 @@
+/* A thread of ours, as the parts of the engine see it. */
+#ifndef KT_THREAD_H
+#define KT_THREAD_H
+
+#include "cpu.h"
+#include "futex.h"
+#include "libc.h"
+#include "stack.h"
+
+#include <kthreads/kthreads.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+/* Who has the handle. */
+enum kt__claim {
+    KT_CLAIM_OWNER = 0, /* whoever started the thread */
+    KT_CLAIM_JOINING,
+    KT_CLAIM_JOINED,
+    KT_CLAIM_DETACHED, /* nobody: the engine recycles or parks the thread when it ends */
+    KT_CLAIM_PARKED    /* the parking lot */
+};
+
+enum { KT_STARTING = 1 }; /* in `word` from before the clone until the kernel stores the tid */
+
+/* In `run` of a reusable thread. */
+enum kt__run {
+    KT_RUN_ENDED = 0,
+    KT_RUN_ACTIVE,
+    KT_RUN_TAKEN,    /* out of the lot, its call not filled in yet */
+    KT_RUN_DISMISSED /* there will be no further run */
+};
+
+enum { KT_SETUP_PENDING = 1 }; /* in `setup`; then 0 or an errno value with its sign turned */
+
+/* What a fresh thread inherits from the thread that starts it, and a parked one must not keep. */
+struct kt__inherited {
+    uint64_t cpus[16]; /* 1,024 CPUs, as cpu_set_t has */
+    char name[16];
+    int32_t nice;
+};
+
+/* Records are recycled but never given back to malloc: a late waker or waiter that looks at one
+ * reads a word of a thread, if perhaps of another, and looks again. */
+struct kt_thread {
+    /* Written by the kernel (CHILD_SETTID, CHILD_CLEARTID): the tid while the thread lives, 0 once
+     * its stack and TLS are free. On the pthread backend we store the 0. */
+    _Alignas(KT_CACHE_LINE) kt__word word;
+    kt__word run;              /* reusable threads: enum kt__run */
+    _Atomic(uint32_t) waiters; /* threads in kt_thread_wait, any */
+    kt__word setup;            /* how the settings that can fail went; any */
+    _Atomic(int32_t) claim;    /* enum kt__claim; any */
+    _Atomic(int32_t) tid;
+
+    /* Written by the starter before the thread runs; frozen until its end. */
+    uintptr_t ident;
+    uint64_t flags;
+    int32_t backend;
+    uint32_t options;
+    size_t stack_size; /* usable, as asked for */
+    int32_t nice;
+    uint32_t cpus_size;
+    const uint64_t *cpus; /* the starter's; valid until `setup` is settled */
+    bool reused;
+    char name[16];        /* "" to leave it */
+    struct kt__stack *stack;
+    char *descriptor;     /* clone backends */
+    pthread_t pthread;    /* pthread backend */
+    struct kt__inherited inherited; /* reusable threads: as the thread was when its run began */
+
+    /* Written by the thread; read by others once it has ended. */
+    kt_call call;
+    int64_t cpu_ns; /* of the run; -1 when not recorded */
+
+    /* Guarded by the engine's lock. */
+    bool linked;               /* the descriptor is on libc's list */
+    bool forgotten;            /* a fork left it behind: no thread here to unlink or to join */
+    bool left;                 /* a reusable thread that will take no further run */
+    struct kt_thread *previous, *next; /* all threads that have a stack */
+    struct kt_thread *link;    /* free records, detached threads, parked threads */
+};
+
+/* libc's facts, once kt__ready has returned 0. */
+extern struct kt__libc kt__libc;
+
+static inline bool kt__reusable(const struct kt_thread *thread)
+{
+    return thread->options & KT_OPTION_REUSE;
+}
+
+/* The word that is 0 once a thread, or the run of a reusable one, has ended. */
+static inline kt__word *kt__end_word(struct kt_thread *thread)
+{
+    return kt__reusable(thread) ? &thread->run : &thread->word;
+}
+
+static inline enum kt__futex_key kt__end_key(const struct kt_thread *thread)
+{
+    return kt__reusable(thread) ? KT_FUTEX_PRIVATE : KT_FUTEX_SHARED;
+}
+
+static inline bool kt__ended(struct kt_thread *thread)
+{
+    /* Acquire: what the thread wrote is visible to whoever saw its end. The kernel's own store is
+     * a full barrier's worth of exit path later. */
+    return atomic_load_explicit(kt__end_word(thread), memory_order_acquire) == 0;
+}
+
+/* ---- start.c: from a spec to a running thread ------------------------------------------------ */
+
+/* kt_thread_start without the self-check, which itself starts a thread. */
+int kt__start(struct kt_thread **thread, const kt_spec *spec, const kt_call *call);
+
+/* ---- run.c: what a thread does ----------------------------------------------------------------- */
+
+void *kt__thread_main(void *thread);
+void kt__bare_main(void *thread);
+
+/* ---- family.c: all threads, their records and their ends --------------------------------------- */
+
+/* A record with a stack, entered among all threads. -ENOMEM. */
+int kt__thread_new(size_t stack_size, struct kt_thread **thread);
+
+/* Recycles a thread that has ended, or never began. */
+void kt__thread_recycle(struct kt_thread *thread);
+
+/* The engine's to recycle from now on. The lock must be held. */
+void kt__thread_abandon(struct kt_thread *thread);
+
+/* Recycles detached threads that have ended: a few of them, or all. */
+void kt__reap_some(void);
+void kt__reap_all(void);
+size_t kt__detached_count(void);
+
+/* In a forked child, with the lock held. */
+void kt__forget_other_threads(void);
+
+/* ---- park.c: reusable threads between two runs --------------------------------------------------- */
+
+/* A parked thread that fits, taken out of the lot, or NULL. */
+struct kt_thread *kt__unpark(const kt_spec *spec);
+
+/* Sets a thread that kt__unpark returned to its next run. */
+void kt__resume(struct kt_thread *thread);
+
+/* Into the lot. The lock must be held. */
+void kt__park(struct kt_thread *thread);
+
+/* On the thread, after a run: waits for the next one. False when the thread should end instead. */
+bool kt__await_run(struct kt_thread *thread);
+
+void kt__dismiss_parked(void);
+size_t kt__parked_count(void);
+void kt__forget_parked(void);
+
+/* ---- fresh.c: a parked thread made like a new one ------------------------------------------------ */
+
+/* Runs thread_local and key destructors, gives every thread_local its initial value, and resets what
+ * a run may have changed. False when something cannot be reset, such as a robust mutex still held. */
+bool kt__make_fresh(struct kt_thread *thread);
+
+void kt__inherited_now(struct kt__inherited *inherited);
+bool kt__inherits_alike(const struct kt__inherited *a, const struct kt__inherited *b);
+
+/* ---- selfcheck.c ----------------------------------------------------------------------------------- */
+
+/* Probes and checks once. 0 or -ENOTSUP. */
+int kt__ready(void);
+
+#endif

@@ -1,0 +1,2 @@
+#include <kthreads/kthreads.h>
+#include "python.h"

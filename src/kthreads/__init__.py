@@ -1,0 +1,84 @@
+"""Linux kernel threads by clone(2), with a whole libc, to run native functions in parallel without the GIL."""
+
+from __future__ import annotations
+
+import os as _os
+import platform as _platform
+import sys as _sys
+
+
+def _refusal() -> str | None:
+    """Why kthreads cannot run here, as one sentence; None where it can."""
+    libc = (_os.confstr("CS_GNU_LIBC_VERSION") or "") if "CS_GNU_LIBC_VERSION" in _os.confstr_names else ""
+    machine = _platform.machine()
+    here = f"{libc or 'no glibc'} on {_platform.system()} {machine}"
+    name, _, version = libc.partition(" ")
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if _sys.platform == "linux" and machine in ("x86_64", "aarch64") and name == "glibc" and numbers >= (2, 34):
+        return None
+    return f"kthreads needs Linux on x86-64 or aarch64 with glibc 2.34 or later, but this is {here}"
+
+
+if (_reason := _refusal()) is not None:
+    raise ImportError(_reason)
+
+__version__ = "0.1.0"
+
+from kthreads.errors import (  # noqa: E402
+    KThreadsError,
+    LibcError,
+    LibraryNotFoundError,
+    NamespaceError,
+    SettingError,
+    SymbolNotFoundError,
+    ThreadLimitError,
+    ThreadMemoryError,
+    ThreadStateError,
+    UnsupportedError,
+)
+from kthreads.flags import SHARE_ALL, THREAD_NAMESPACES, CloneFlags  # noqa: E402
+from kthreads.memory import Usage, park_timeout, trim, usage  # noqa: E402
+from kthreads.native import NativeFunction, native, symbol  # noqa: E402
+from kthreads.thread import (  # noqa: E402
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    Thread,
+    WaitResult,
+    wait,
+)
+
+__all__ = [
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "SHARE_ALL",
+    "THREAD_NAMESPACES",
+    "CloneFlags",
+    "KThreadsError",
+    "LibcError",
+    "LibraryNotFoundError",
+    "NamespaceError",
+    "NativeFunction",
+    "SettingError",
+    "SymbolNotFoundError",
+    "Thread",
+    "ThreadLimitError",
+    "ThreadMemoryError",
+    "ThreadStateError",
+    "UnsupportedError",
+    "Usage",
+    "WaitResult",
+    "get_include",
+    "native",
+    "park_timeout",
+    "symbol",
+    "trim",
+    "usage",
+    "wait",
+]
+
+
+def get_include() -> str:
+    """The folder to give a C compiler with -I, for `#include <kthreads/kthreads.h>`."""
+    return _os.path.join(_os.path.dirname(__file__), "include")

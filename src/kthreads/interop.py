@@ -1,0 +1,53 @@
+"""What the standard threading module must be told of a thread that it did not start.
+
+The only module that touches threading's internals: its table of active threads, the hooks that it
+calls in a forked child, and those for the end of the interpreter (Lib/threading.py, CPython 3.11 to 3.14).
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+_active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
+_active_lock: Any = threading._active_limbo_lock  # type: ignore[attr-defined]
+_invoke_excepthook: Callable[[threading.Thread], None] = threading._make_invoke_excepthook()  # type: ignore[attr-defined]
+
+
+def enter(thread: threading.Thread) -> None:
+    """Makes `thread` what threading.current_thread() returns on the calling thread."""
+    with _active_lock:
+        _active[threading.get_ident()] = thread
+    if (trace := threading.gettrace()) is not None:
+        sys.settrace(trace)
+    if (profile := threading.getprofile()) is not None:
+        sys.setprofile(profile)
+
+
+def leave() -> None:
+    """Takes the calling thread out of threading's table."""
+    with _active_lock:
+        _active.pop(threading.get_ident(), None)
+
+
+def report_exception(thread: threading.Thread) -> None:
+    """Hands the exception that is being handled to threading.excepthook, as threading does."""
+    _invoke_excepthook(thread)
+
+
+def at_shutdown(function: Callable[[], None]) -> None:
+    """Calls `function` when the interpreter begins to end, while threads can still run Python."""
+    threading._register_atexit(function)  # type: ignore[attr-defined]
+
+
+def become_main(thread: Any) -> None:
+    """Gives a thread, the only one in a forked child, what threading expects of its main thread at exit."""
+    thread._is_stopped = False  # up to 3.12: a lock that is held until the end
+    thread._tstate_lock = threading.Lock()
+    thread._tstate_lock.acquire()
+    if hasattr(_thread, "_make_thread_handle"):  # 3.13 on: a handle that is not done
+        handle = _thread._make_thread_handle(threading.get_ident())
+        thread._handle = thread._os_thread_handle = handle

@@ -8,11 +8,11 @@
 
 struct kt__clone {
     uint64_t flags;
-    char *stack_low;      /* lowest address of the child's stack */
-    char *stack_top;      /* its highest, 16-byte aligned */
-    uintptr_t tls;        /* thread pointer, with CLONE_SETTLS */
-    int32_t *parent_tid;  /* with CLONE_PARENT_SETTID */
-    kt__word *child_tid;  /* with CLONE_CHILD_SETTID and CLONE_CHILD_CLEARTID */
+    char *stack_low;     /* lowest address of the child's stack */
+    char *stack_top;     /* its highest, 16-byte aligned */
+    uintptr_t tls;       /* thread pointer, with CLONE_SETTLS */
+    int32_t *parent_tid; /* with CLONE_PARENT_SETTID */
+    kt__word *child_tid; /* with CLONE_CHILD_SETTID and CLONE_CHILD_CLEARTID */
     void (*entry)(void *);
     void *argument;
 };

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-enum { UNKNOWN_ROOM = 65536 }; /* for pthread_create, on a libc that was not understood */
+/* For pthread_create, where libc was not understood or carries a sanitizer's TLS. */
+enum { UNKNOWN_ROOM = 2 << 20 };
 
 static uintptr_t align_down(uintptr_t address, size_t alignment)
 {
@@ -112,8 +113,7 @@ void kt__descriptor_drop(const struct kt__libc *libc, char *descriptor)
 static void lock_threads(kt__word *lock)
 {
     uint32_t free = 0;
-    if (atomic_compare_exchange_strong_explicit(lock, &free, 1, memory_order_acquire,
-                                                memory_order_relaxed)) {
+    if (atomic_compare_exchange_strong_explicit(lock, &free, 1, memory_order_acquire, memory_order_relaxed)) {
         return;
     }
     while (atomic_exchange_explicit(lock, 2, memory_order_acquire) != 0) {

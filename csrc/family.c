@@ -168,7 +168,8 @@ size_t kt__detached_count(void)
     return atomic_load_explicit(&detached_count, memory_order_relaxed);
 }
 
-/* ---- Fork ----------------------------------------------------------------------------------------------- */
+/* ---- Fork -----------------------------------------------------------------------------------------------
+ */
 
 /* Only the forking thread lives on. libc's child has emptied its list of threads by now
  * (nptl/reclaim_stacks), and entered the forking thread again. */

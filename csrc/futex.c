@@ -71,7 +71,6 @@ int kt__futex_waitv(const struct kt__await *awaited, size_t count, kt__deadline 
                                     .address = (uint64_t)(uintptr_t)awaited[i].word,
                                     .flags = FUTEX2_32_BITS | (uint32_t)awaited[i].key};
     }
-    long rc = kt__syscall(SYS_futex_waitv, waiters, count, 0, as_timespec(deadline, &time),
-                          CLOCK_MONOTONIC);
+    long rc = kt__syscall(SYS_futex_waitv, waiters, count, 0, as_timespec(deadline, &time), CLOCK_MONOTONIC);
     return rc >= 0 || rc == -EAGAIN ? 0 : (int)rc;
 }

@@ -40,8 +40,7 @@ static bool belongs_to_libc(const struct dl_phdr_info *module)
     return false;
 }
 
-static void add_image(struct images *into, const struct dl_phdr_info *module,
-                      const ElfW(Phdr) * segment)
+static void add_image(struct images *into, const struct dl_phdr_info *module, const ElfW(Phdr) * segment)
 {
     if (into->count == into->room) {
         size_t room = into->room ? 2 * into->room : 16;

@@ -21,8 +21,7 @@ enum { SIGNAL_CANCEL = 32, SIGNAL_SETXID = 33 }; /* glibc: sysdeps/unix/sysv/lin
 
 const kt__signals kt__thread_signals =
     ~(SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGILL) |
-      SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGABRT) | SIGNAL_BIT(SIGNAL_CANCEL) |
-      SIGNAL_BIT(SIGNAL_SETXID) |
+      SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGABRT) | SIGNAL_BIT(SIGNAL_CANCEL) | SIGNAL_BIT(SIGNAL_SETXID) |
       SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP) /* which the kernel leaves out of any mask */);
 
 /* libgcc: where the function around an address begins, by its unwind table. */
@@ -111,12 +110,18 @@ static size_t find_stack_block(const char *descriptor, size_t size, const char *
     return 0;
 }
 
-static size_t find_robust_list(const char *descriptor, size_t size)
+/* The list is empty, so its head points to itself. Emulators that have no robust lists do not tell where
+ * it is; then it must be where it is on all 64-bit architectures, behind tid and robust_prev. */
+static size_t find_robust_list(const kt_libc *found, const char *descriptor)
 {
-    char *head = NULL;
+    const char *head = NULL;
     size_t length = 0;
-    if (syscall(SYS_get_robust_list, 0, &head, &length) < 0 || head < descriptor ||
-        head + length > descriptor + size || word_at(head, 0) != head) {
+    if (kt__syscall(SYS_get_robust_list, 0, &head, &length) == -ENOSYS) {
+        head = descriptor + found->tid_offset + 16;
+        length = 24;
+    }
+    if (head < descriptor || head + length > descriptor + found->descriptor_size ||
+        word_at(head, 0) != head) {
         return 0;
     }
     return (size_t)(head - descriptor);
@@ -151,7 +156,7 @@ static const char *inspect_descriptor(struct probe *probe, const char *descripto
     memcpy(libc->template, descriptor, found->descriptor_size);
     libc->template_address = (uintptr_t)descriptor;
     found->stack_block_offset = find_stack_block(descriptor, found->descriptor_size, probe->stack);
-    found->robust_list_offset = find_robust_list(descriptor, found->descriptor_size);
+    found->robust_list_offset = find_robust_list(found, descriptor);
     found->start_thread = (uintptr_t)_Unwind_FindEnclosingFunction(entry);
     libc->start_thread = (void (*)(void *))found->start_thread;
     memcpy(&tid, descriptor + found->tid_offset, sizeof tid);
@@ -168,7 +173,8 @@ static const char *inspect_descriptor(struct probe *probe, const char *descripto
         {found->robust_list_offset, "robust_head of struct pthread"},
         {found->start_thread && (uintptr_t)entry - found->start_thread < 4096, "start_thread"},
         {tid == (int32_t)syscall(SYS_gettid), "tid of struct pthread"},
-        {mask == kt__thread_signals, "signal mask of a new thread"},
+        {(uint32_t)mask == (uint32_t)kt__thread_signals, /* emulators keep a few high signals to themselves */
+         "signal mask of a new thread"},
         {word_at(descriptor, found->start_routine_offset) == (void *)(uintptr_t)probe_main &&
              word_at(descriptor, found->start_routine_offset + 8) == probe,
          "start_routine of struct pthread"},
@@ -186,10 +192,10 @@ static const char *inspect_descriptor(struct probe *probe, const char *descripto
 /* ---- libc's list of threads -------------------------------------------------------------------- */
 
 enum { /* of _rtld_global, from _dl_stack_used on; unchanged from glibc 2.34 to 2.43 */
-    USER_AFTER_USED = 16,
-    IN_FLIGHT_AFTER_USED = 56,
-    LOCK_AFTER_USED = 64,
-    RING_MAX = 1 << 20
+       USER_AFTER_USED = 16,
+       IN_FLIGHT_AFTER_USED = 56,
+       LOCK_AFTER_USED = 64,
+       RING_MAX = 1 << 20
 };
 
 static bool ring_holds(const struct kt__ring *head, const struct kt__ring *member)
@@ -241,6 +247,18 @@ static __attribute__((noinline)) void *probe_main(void *argument)
     return NULL;
 }
 
+/* Sanitizers and tools put their own pthread_create before libc's, and their own function before ours. */
+static int create(pthread_t *thread, const pthread_attr_t *attributes, struct probe *probe)
+{
+    int (*libc_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = pthread_create;
+    void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    if (libc) {
+        *(void **)&libc_create = dlsym(libc, "pthread_create");
+        dlclose(libc);
+    }
+    return libc_create(thread, attributes, probe_main, probe);
+}
+
 static int run_probe(struct probe *probe)
 {
     pthread_attr_t attributes;
@@ -255,7 +273,7 @@ static int run_probe(struct probe *probe)
         /* libc stores its creator's mask in the descriptor for the new thread to begin with: so
          * the template comes to hold the mask of all threads of ours. */
         kt__set_signals(kt__thread_signals, &old);
-        rc = pthread_create(&thread, &attributes, probe_main, probe);
+        rc = create(&thread, &attributes, probe);
         kt__set_signals(old, NULL);
     }
     if (rc == 0) {

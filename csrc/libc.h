@@ -24,17 +24,13 @@ struct kt__key { /* struct pthread_key_struct */
     void (*destructor)(void *);
 };
 
-enum {
-    KT_KEY_BLOCKS = 32,
-    KT_KEYS_A_BLOCK = 32,
-    KT_REBASED_MAX = 32
-};
+enum { KT_KEY_BLOCKS = 32, KT_KEYS_A_BLOCK = 32, KT_REBASED_MAX = 32 };
 
 struct kt__libc {
     kt_libc found;
     size_t dtv_offset;
-    char *template;              /* descriptor_size bytes, as the probe's descriptor was */
-    uintptr_t template_address;  /* where the probe's descriptor was */
+    char *template;                   /* descriptor_size bytes, as the probe's descriptor was */
+    uintptr_t template_address;       /* where the probe's descriptor was */
     uint16_t rebased[KT_REBASED_MAX]; /* words of it that point into it */
     size_t rebased_count;
 
@@ -43,7 +39,7 @@ struct kt__libc {
     unsigned *thread_count;
     void (*start_thread)(void *);
 
-    struct kt__ring *threads;    /* libc's list of threads on stacks of others, NULL if not trusted */
+    struct kt__ring *threads; /* libc's list of threads on stacks of others, NULL if not trusted */
     kt__word *threads_lock;
 
     void (*call_tls_destructors)(void); /* NULL where a parked thread cannot be made fresh */

@@ -33,8 +33,7 @@ static struct kt_thread *take(struct kt_thread **link)
     return thread;
 }
 
-static bool fits(const struct kt_thread *thread, const kt_spec *spec,
-                 const struct kt__inherited *starter)
+static bool fits(const struct kt_thread *thread, const kt_spec *spec, const struct kt__inherited *starter)
 {
     size_t usable = spec->stack_size ? spec->stack_size : KT_STACK_DEFAULT;
     return thread->backend == spec->backend && thread->stack_size == usable &&
@@ -109,8 +108,7 @@ bool kt__await_run(struct kt_thread *thread)
         return false;
     }
     end_run(thread);
-    kt__deadline deadline =
-        kt__deadline_after(atomic_load_explicit(&patience, memory_order_relaxed));
+    kt__deadline deadline = kt__deadline_after(atomic_load_explicit(&patience, memory_order_relaxed));
     for (;;) {
         uint32_t run = atomic_load_explicit(&thread->run, memory_order_acquire);
         if (run == KT_RUN_ACTIVE || run == KT_RUN_DISMISSED) {

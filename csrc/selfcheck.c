@@ -72,7 +72,7 @@ static const char *self_check(void)
     struct check check = {.starter_errno = &errno, .failed = "self-check: start of a thread"};
     kt_thread *thread;
     kt_spec spec = {.flags = 0x200 | 0x400 | 0x40000 /* CLONE_FS|CLONE_FILES|CLONE_SYSVSEM */};
-    kt_call call = {.function = (kt_function)(void *)run_checks,
+    kt_call call = {.function = (kt_function)(uintptr_t)run_checks,
                     .integers = {(uint64_t)(uintptr_t)&check}};
     if (pthread_key_create(&check.key, destroy_key) != 0) {
         return "a free pthread key for the self-check";
@@ -95,12 +95,14 @@ static void probe_and_check(void)
         missing = "memory for fork handlers";
         return;
     }
+    if (KT_THREAD_SANITIZER) {
+        return; /* its runtime has a TLS that the probe's stack cannot hold, and nothing of this is used */
+    }
     missing = kt__libc_find(&kt__libc);
-#ifndef __SANITIZE_THREAD__
+    kt__libc.found.destructors &= !KT_ADDRESS_SANITIZER;
     if (!missing) {
         missing = self_check();
     }
-#endif
 }
 
 int kt__ready(void)

@@ -19,13 +19,14 @@ enum {
     GUARD_SIZE = 16384,
     SLAB_SIZE = 16 << 20,
     HOT_LIMIT = 64,
-    TRIM_EVERY = 16,    /* uses of a stack after which its lower pages are given back */
+    TRIM_EVERY = 16,      /* uses of a stack after which its lower pages are given back */
     KEEP_RESIDENT = 65536 /* at the top, where every thread's frames are */
 };
 
 #define MADV_GUARD_INSTALL_ADVICE 102
 
-struct class {
+struct class
+{
     size_t size; /* of each stack */
     struct kt__stack *hot, *cold;
     size_t hot_count;

@@ -16,7 +16,7 @@ struct kt__stack {
     size_t size;           /* bytes from low to the top: stack, TLS and descriptor */
     struct kt__slab *slab; /* where it belongs */
     struct kt__stack *next;
-    unsigned char uses;    /* since its lower pages were last given back */
+    unsigned char uses; /* since its lower pages were last given back */
     bool guarded;
     bool taken;
 };

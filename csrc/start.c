@@ -13,10 +13,9 @@
 #endif
 
 static const uint64_t shareable = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM;
-static const uint64_t namespaces =
-    CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP;
-static const uint64_t always = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_CHILD_SETTID |
-                               CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID;
+static const uint64_t namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP;
+static const uint64_t always =
+    CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID;
 
 static bool valid(const kt_spec *spec, const kt_call *call)
 {
@@ -39,11 +38,11 @@ static bool reusable(const kt_spec *spec)
            kt__libc.found.destructors;
 }
 
-/* Settings that can fail, which the thread makes itself before it runs the call. */
+/* Whether the starter waits until the thread has made the settings that can fail. */
 static bool needs_setup(const kt_spec *spec)
 {
     return spec->cpus_size || spec->options & KT_OPTION_NICE ||
-           (spec->backend == KT_BACKEND_PTHREAD && spec->flags != shareable);
+           (spec->backend == KT_BACKEND_PTHREAD && (spec->flags != shareable || !kt__libc.found.tid_offset));
 }
 
 static void fill_in(struct kt_thread *thread, const kt_spec *spec, const kt_call *call)
@@ -62,8 +61,7 @@ static void fill_in(struct kt_thread *thread, const kt_spec *spec, const kt_call
     thread->call = *call;
     thread->cpu_ns = -1;
     atomic_store_explicit(&thread->claim, KT_CLAIM_OWNER, memory_order_relaxed);
-    atomic_store_explicit(&thread->setup, needs_setup(spec) ? KT_SETUP_PENDING : 0,
-                          memory_order_relaxed);
+    atomic_store_explicit(&thread->setup, needs_setup(spec) ? KT_SETUP_PENDING : 0, memory_order_relaxed);
 }
 
 /* ---- The three ways to make a thread ------------------------------------------------------------ */
@@ -80,8 +78,8 @@ static int clone_with(const struct kt_thread *thread, const struct kt__clone *cl
 static int start_clone(struct kt_thread *thread)
 {
     struct kt__descriptor descriptor;
-    int rc = kt__descriptor_make(&kt__libc, thread->stack->low, thread->stack->size, kt__thread_main,
-                                 thread, &descriptor);
+    int rc = kt__descriptor_make(&kt__libc, thread->stack->low, thread->stack->size, kt__thread_main, thread,
+                                 &descriptor);
     if (rc < 0) {
         return rc;
     }
@@ -138,10 +136,14 @@ static int start_pthread(struct kt_thread *thread)
         kt__set_signals(kt__thread_signals, &old);
         rc = pthread_create(&thread->pthread, &attributes, kt__thread_main, thread);
         kt__set_signals(old, NULL);
-        thread->ident = (uintptr_t)thread->pthread;
     }
     pthread_attr_destroy(&attributes);
-    return -rc;
+    if (rc != 0) {
+        return -rc;
+    }
+    thread->ident = (uintptr_t)thread->pthread;
+    /* pthread_create, too, passes CLONE_PARENT_SETTID; without the offset await_setup waits for the tid. */
+    return kt__libc.found.tid_offset ? *kt__descriptor_tid(&kt__libc, (char *)thread->pthread) : 0;
 }
 
 static int start_new(struct kt_thread *thread)
@@ -155,7 +157,7 @@ static int start_new(struct kt_thread *thread)
     if (rc < 0) {
         atomic_store_explicit(&thread->word, 0, memory_order_relaxed);
         thread->backend = KT_BACKEND_BARE_WITHOUT_LIBC; /* nothing of libc's to join */
-    } else if (thread->backend != KT_BACKEND_PTHREAD) {
+    } else if (rc > 0) {
         atomic_store_explicit(&thread->tid, rc, memory_order_relaxed);
     }
     return rc < 0 ? rc : 0;
@@ -200,9 +202,6 @@ static int new_thread(const kt_spec *spec, const kt_call *call, struct kt_thread
 
 int kt__start(struct kt_thread **out, const kt_spec *spec, const kt_call *call)
 {
-    if (!valid(spec, call)) {
-        return -EINVAL;
-    }
     kt__reap_some();
     struct kt_thread *thread = reusable(spec) ? kt__unpark(spec) : NULL;
     if (thread) {
@@ -225,18 +224,12 @@ int kt__start(struct kt_thread **out, const kt_spec *spec, const kt_call *call)
 
 int kt_thread_start(kt_thread **thread, const kt_spec *spec, const kt_call *call)
 {
-    if (!thread || !spec || !call) {
+    if (!thread || !spec || !call || !valid(spec, call)) {
         return -EINVAL;
     }
-    int rc = kt__ready();
-#ifdef __SANITIZE_THREAD__
-    /* ThreadSanitizer learns of threads from pthread_create alone. */
-    if (spec->backend != KT_BACKEND_PTHREAD) {
+    bool understood = kt__ready() == 0 && !KT_THREAD_SANITIZER;
+    if (!understood && spec->backend != KT_BACKEND_PTHREAD) {
         return -ENOTSUP;
-    }
-#endif
-    if (rc < 0 && spec->backend != KT_BACKEND_PTHREAD) {
-        return rc;
     }
     return kt__start(thread, spec, call);
 }

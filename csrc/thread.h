@@ -12,6 +12,21 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+/* ThreadSanitizer learns of threads from pthread_create alone: clone would make it crash. */
+#ifdef __SANITIZE_THREAD__
+#define KT_THREAD_SANITIZER 1
+#else
+#define KT_THREAD_SANITIZER 0
+#endif
+
+/* AddressSanitizer keeps its view of a thread under a key, whose destructor ends it: a thread that has run
+ * its destructors cannot go on. */
+#ifdef __SANITIZE_ADDRESS__
+#define KT_ADDRESS_SANITIZER 1
+#else
+#define KT_ADDRESS_SANITIZER 0
+#endif
+
 /* Who has the handle. */
 enum kt__claim {
     KT_CLAIM_OWNER = 0, /* whoever started the thread */
@@ -62,10 +77,10 @@ struct kt_thread {
     uint32_t cpus_size;
     const uint64_t *cpus; /* the starter's; valid until `setup` is settled */
     bool reused;
-    char name[16];        /* "" to leave it */
+    char name[16]; /* "" to leave it */
     struct kt__stack *stack;
-    char *descriptor;     /* clone backends */
-    pthread_t pthread;    /* pthread backend */
+    char *descriptor;               /* clone backends */
+    pthread_t pthread;              /* pthread backend */
     struct kt__inherited inherited; /* reusable threads: as the thread was when its run began */
 
     /* Written by the thread; read by others once it has ended. */
@@ -73,11 +88,11 @@ struct kt_thread {
     int64_t cpu_ns; /* of the run; -1 when not recorded */
 
     /* Guarded by the engine's lock. */
-    bool linked;               /* the descriptor is on libc's list */
-    bool forgotten;            /* a fork left it behind: no thread here to unlink or to join */
-    bool left;                 /* a reusable thread that will take no further run */
+    bool linked;                       /* the descriptor is on libc's list */
+    bool forgotten;                    /* a fork left it behind: no thread here to unlink or to join */
+    bool left;                         /* a reusable thread that will take no further run */
     struct kt_thread *previous, *next; /* all threads that have a stack */
-    struct kt_thread *link;    /* free records, detached threads, parked threads */
+    struct kt_thread *link;            /* free records, detached threads, parked threads */
 };
 
 /* libc's facts, once kt__ready has returned 0. */

@@ -52,7 +52,7 @@ int kt_thread_wait(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
 {
     int rc = 0;
     if (!kt__ended(thread)) {
-        rc = is_self(thread)    ? -EDEADLK
+        rc = is_self(thread)   ? -EDEADLK
              : timeout_ns == 0 ? -ETIMEDOUT
                                : wait_until(thread, kt__deadline_after(timeout_ns));
     }
@@ -65,6 +65,9 @@ int kt_thread_wait(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
 int kt_thread_join(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
 {
     int32_t owner = KT_CLAIM_OWNER;
+    if (is_self(thread) && !kt__ended(thread)) {
+        return -EDEADLK;
+    }
     if (!atomic_compare_exchange_strong(&thread->claim, &owner, KT_CLAIM_JOINING)) {
         return -EINVAL;
     }
@@ -104,7 +107,10 @@ static int sleep_on(kt_thread *const *threads, size_t count, kt__deadline deadli
         }
     }
     kt__deadline look = kt__deadline_after(LOOK_AGAIN_NS);
-    int rc = kt__futex_waitv(awaited, watched, watched < count ? earlier(deadline, look) : deadline);
+    int rc = -ENOSYS;
+    if (kt_features() & KT_FEATURE_FUTEX_WAITV) {
+        rc = kt__futex_waitv(awaited, watched, watched < count ? earlier(deadline, look) : deadline);
+    }
     if (rc == -ENOSYS || rc == -EPERM) {
         rc = kt__futex_wait(awaited[0].word, awaited[0].expected, awaited[0].key, earlier(deadline, look));
     }
@@ -130,7 +136,8 @@ int kt_thread_wait_any(kt_thread *const *threads, size_t count, int64_t timeout_
     return ended >= 0 ? ended : rc;
 }
 
-/* ---- Giving a thread up ---------------------------------------------------------------------------------- */
+/* ---- Giving a thread up ----------------------------------------------------------------------------------
+ */
 
 void kt_thread_free(kt_thread *thread)
 {

@@ -15,7 +15,13 @@ Converter = Callable[[Any, list[Any]], int]
 
 _MASK = (1 << 64) - 1
 _FORMAT_KINDS = dict.fromkeys("bhilqn", ("integer", True)) | dict.fromkeys("BHILQN", ("integer", False))
-_FORMAT_KINDS |= {"f": ("float", True), "d": ("float", True), "?": ("bool", False), "c": ("char", True), "P": ("pointer", False)}
+_FORMAT_KINDS |= {
+    "f": ("float", True),
+    "d": ("float", True),
+    "?": ("bool", False),
+    "c": ("char", True),
+    "P": ("pointer", False),
+}
 _NATIVE_ORDERS = "@=<" if sys.byteorder == "little" else "@=>!"
 
 
@@ -51,7 +57,9 @@ def _bool(ctype: CType, position: int) -> Converter:
         try:
             number = operator.index(value)
         except TypeError:
-            raise TypeError(f"argument {position}: bool takes True, False, 1 or 0, not {type(value).__name__}") from None
+            raise TypeError(
+                f"argument {position}: bool takes True, False, 1 or 0, not {type(value).__name__}"
+            ) from None
         if number not in (0, 1):
             raise OverflowError(f"argument {position}: {number} is out of range for bool (0 or 1)")
         return number
@@ -75,7 +83,9 @@ class _Pointer:
         self.ctype = ctype
         self.position = position
         pointee = ctype.pointee
-        self.takes_bytes = ctype.is_void_pointer or (pointee is not None and pointee.size == 1 and pointee.kind != "bool")
+        self.takes_bytes = ctype.is_void_pointer or (
+            pointee is not None and pointee.size == 1 and pointee.kind != "bool"
+        )
         self.opaque = pointee is None
 
     def __call__(self, value: Any, keep: list[Any]) -> int:
@@ -89,7 +99,9 @@ class _Pointer:
             return self._bytes(value, keep)
         if isinstance(value, int):
             return self._address(value)
-        if (ctypes := sys.modules.get("ctypes")) is not None and (address := self._ctypes(ctypes, value, keep)) is not None:
+        if (ctypes := sys.modules.get("ctypes")) is not None and (
+            address := self._ctypes(ctypes, value, keep)
+        ) is not None:
             return address
         return self._buffer(value, keep)
 
@@ -112,7 +124,13 @@ class _Pointer:
         if item.kind in ("primitive", "enum"):
             text = item.cname
             size = ffi.sizeof(item)
-            kind = "float" if text in ("float", "double") else "other" if "omplex" in text or text == "long double" else "integer"
+            kind = (
+                "float"
+                if text in ("float", "double")
+                else "other"
+                if "omplex" in text or text == "long double"
+                else "integer"
+            )
             signed = kind == "float" or int(ffi.cast("int64_t", ffi.cast(item, -1))) < 0
             if self._fits(kind, size, signed, text == "_Bool", text == "char"):
                 return
@@ -140,9 +158,13 @@ class _Pointer:
 
     def _bytes(self, value: bytes, keep: list[Any]) -> int:
         if not self.takes_bytes and not self.opaque:
-            raise self._refuse("does not take bytes: pass a buffer of its own type, such as a NumPy array or array.array")
+            raise self._refuse(
+                "does not take bytes: pass a buffer of its own type, such as a NumPy array or array.array"
+            )
         if self.ctype.const is False:
-            raise self._refuse("may be written to, and bytes are read-only: pass a bytearray, or declare the pointee const")
+            raise self._refuse(
+                "may be written to, and bytes are read-only: pass a bytearray, or declare the pointee const"
+            )
         memory = ffi.from_buffer(value)
         keep.append(memory)
         return int(ffi.cast("uintptr_t", memory))
@@ -187,13 +209,19 @@ class _Pointer:
         try:
             view = memoryview(value)
         except TypeError:
-            raise self._refuse(f"does not take {type(value).__name__}: pass a buffer, a cffi or ctypes pointer, or None") from None
+            raise self._refuse(
+                f"does not take {type(value).__name__}: pass a buffer, a cffi or ctypes pointer, or None"
+            ) from None
         if not view.c_contiguous:
             raise ValueError(f"argument {self.position}: the buffer is not C-contiguous: pass a contiguous copy")
         if not self.opaque:
             self._check_format(view)
         if view.readonly and self.ctype.const is not True:
-            advice = "declare the pointee const with signature=" if self.ctype.const is None else "or declare the pointee const"
+            advice = (
+                "declare the pointee const with signature="
+                if self.ctype.const is None
+                else "or declare the pointee const"
+            )
             raise self._refuse(f"may be written to, and the buffer is read-only: pass a writable one, {advice}")
         memory = ffi.from_buffer(view)
         keep.append(memory)
@@ -210,4 +238,6 @@ class _Pointer:
         native_order = view.itemsize == 1 or order in _NATIVE_ORDERS
         if raw_bytes or (native_order and self._fits(kind, view.itemsize, signed, form == "?", form == "c")):
             return
-        raise self._refuse(f"does not take a buffer of format {view.format!r} ({view.itemsize} bytes an item): convert it")
+        raise self._refuse(
+            f"does not take a buffer of format {view.format!r} ({view.itemsize} bytes an item): convert it"
+        )

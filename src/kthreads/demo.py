@@ -305,7 +305,8 @@ def add_command(commands: Any) -> None:
         help="checksum files on one kernel thread per CPU",
         description="Checksums files by libz's crc32, on one kernel thread per CPU, on one thread, and on threading.Thread.",
     )
-    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files or folders (default: Python's own library)")
+    parser.add_argument(
+        "paths", nargs="*", type=Path, metavar="PATH", help="files or folders (default: Python's own library)"
+    )
     parser.add_argument("--threads", type=_positive, metavar="N", help="threads (default: one per CPU)")
     parser.set_defaults(run=_run)
-

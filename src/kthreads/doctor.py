@@ -116,7 +116,9 @@ def _run(_: argparse.Namespace) -> int:
     table.add_column(overflow="fold")
     section = None
     for row in rows:
-        table.add_row(row.section if row.section != section else "", row.what, row.value, style="" if row.good else "yellow")
+        table.add_row(
+            row.section if row.section != section else "", row.what, row.value, style="" if row.good else "yellow"
+        )
         section = row.section
     Console().print(table)
     return 0 if lib.kt_libc_missing() == ffi.NULL else 1

@@ -40,9 +40,7 @@ class CloneFlags(enum.IntFlag):
 SHARE_ALL = CloneFlags.FS | CloneFlags.FILES | CloneFlags.SYSVSEM
 """What a pthread shares beyond memory and signal handlers: cwd and umask, descriptors, semaphore undo lists."""
 
-THREAD_NAMESPACES = (
-    CloneFlags.NEWNS | CloneFlags.NEWUTS | CloneFlags.NEWIPC | CloneFlags.NEWNET | CloneFlags.NEWCGROUP
-)
+THREAD_NAMESPACES = CloneFlags.NEWNS | CloneFlags.NEWUTS | CloneFlags.NEWIPC | CloneFlags.NEWNET | CloneFlags.NEWCGROUP
 """The namespaces that the kernel lets a thread have of its own (clone(2), EINVAL)."""
 
 
@@ -64,5 +62,7 @@ def check_thread_flags(share: CloneFlags, namespaces: CloneFlags) -> int:
     if namespaces & CloneFlags.NEWNS and share & CloneFlags.FS:
         raise ValueError("a thread with a mount namespace of its own (NEWNS) cannot share FS: leave FS out of share=")
     if namespaces & CloneFlags.NEWIPC and share & CloneFlags.SYSVSEM:
-        raise ValueError("a thread with an IPC namespace of its own (NEWIPC) cannot share SYSVSEM: leave it out of share=")
+        raise ValueError(
+            "a thread with an IPC namespace of its own (NEWIPC) cannot share SYSVSEM: leave it out of share="
+        )
     return int(share | namespaces)

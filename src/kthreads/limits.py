@@ -82,7 +82,11 @@ def memory_limits() -> list[Limit]:
     maps = _read("/proc/self/maps")
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     return [
-        Limit("max_map_count", None if maps is None else maps.count("\n") + 1, _number(_read("/proc/sys/vm/max_map_count"))),
+        Limit(
+            "max_map_count",
+            None if maps is None else maps.count("\n") + 1,
+            _number(_read("/proc/sys/vm/max_map_count")),
+        ),
         Limit("RLIMIT_AS", None, None if soft == resource.RLIM_INFINITY else soft),
     ]
 

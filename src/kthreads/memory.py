@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kthreads._native import ffi, lib
+from kthreads.thread import sweep
 
 
 class Usage(NamedTuple):
@@ -30,7 +31,8 @@ def usage() -> Usage:
 
 
 def trim() -> None:
-    """Ends all parked threads and gives cached stacks back to the kernel."""
+    """Lets go of ended threads, ends all parked ones, and gives cached stacks back to the kernel."""
+    sweep()
     lib.kt_trim()
 
 

@@ -58,7 +58,9 @@ class NativeFunction:
 
     __slots__ = ("_fillers", "_template", "address", "library", "name", "owner", "parsed")
 
-    def __init__(self, address: int, signature: Signature, *, name: str = "", owner: Any = None, library: str | None = None) -> None:
+    def __init__(
+        self, address: int, signature: Signature, *, name: str = "", owner: Any = None, library: str | None = None
+    ) -> None:
         if not address:
             raise ValueError(f"the native function {name or signature} is NULL")
         self.address = address
@@ -84,7 +86,9 @@ class NativeFunction:
         """
         fillers = self._fillers
         if len(args) != len(fillers):
-            raise TypeError(f"{self.name or 'the native function'} takes {len(fillers)} arguments ({self.signature}), not {len(args)}")
+            raise TypeError(
+                f"{self.name or 'the native function'} takes {len(fillers)} arguments ({self.signature}), not {len(args)}"
+            )
         cdata = ffi.new(_NEW_CALL, self._template[0])
         if not fillers:
             return Call(self, cdata, None)
@@ -242,7 +246,9 @@ def _source(obj: Any) -> str | None:
     kind = type(obj)
     if isinstance(obj, ffi.CData):
         ctype = ffi.typeof(obj)
-        return "cffi" if ctype.kind == "function" or (ctype.kind == "pointer" and ctype.item.kind == "function") else None
+        return (
+            "cffi" if ctype.kind == "function" or (ctype.kind == "pointer" and ctype.item.kind == "function") else None
+        )
     if kind is types.BuiltinFunctionType:
         return "cffi" if type(obj.__self__).__name__ == "Lib" and _is_cffi_function(obj) else None
     if kind.__name__ == "PyCapsule" and kind.__module__ == "builtins":
@@ -272,7 +278,13 @@ def _adapt(obj: Any, declared: Signature | None) -> NativeFunction | None:
     source = _source(obj)
     if source is None:
         return None
-    adapters = {"cffi": _from_cffi, "ctypes": _from_ctypes, "capsule": _from_capsule, "numba": _from_numba, "scipy": _from_scipy}
+    adapters = {
+        "cffi": _from_cffi,
+        "ctypes": _from_ctypes,
+        "capsule": _from_capsule,
+        "numba": _from_numba,
+        "scipy": _from_scipy,
+    }
     return adapters[source](obj, declared)
 
 
@@ -290,7 +302,9 @@ def _from_ctypes(obj: Any, declared: Signature | None) -> NativeFunction:
 
     name = getattr(obj, "__name__", "")
     if obj._flags_ & 4:  # FUNCFLAG_PYTHONAPI
-        raise TypeError(f"{name or 'a PYFUNCTYPE function'} expects the GIL to be held, and a native thread never takes it")
+        raise TypeError(
+            f"{name or 'a PYFUNCTYPE function'} expects the GIL to be held, and a native thread never takes it"
+        )
     if obj.argtypes is None and declared is None:
         raise TypeError(f"the ctypes function {name or obj} declares no argtypes: set them, or pass a signature")
     address = ctypes.cast(obj, ctypes.c_void_p).value or 0
@@ -316,7 +330,7 @@ def _ctypes_type(kind: Any) -> CType:
         if isinstance(getattr(item, "_type_", None), str) and item._type_ in _CTYPES_CODES:
             return pointer_to(ffi.typeof(_CTYPES_CODES[item._type_]), None)
         return CType("pointer", 8, False, f"{item.__name__} *")
-    if issubclass(kind, ctypes._CFuncPtr):
+    if issubclass(kind, ctypes._CFuncPtr):  # type: ignore[attr-defined]
         return CType("pointer", 8, False, "void (*)()")
     code = getattr(kind, "_type_", None)
     if code in ("P", "z", "Z"):

@@ -79,7 +79,7 @@ def from_cffi(ctype: Any, const: bool | None = None) -> CType:
     kind, text = ctype.kind, ctype.cname
     if kind == "void":
         return VOID
-    if kind == "pointer" or kind == "array":
+    if kind in {"pointer", "array"}:
         return pointer_to(ctype.item, const)
     if kind == "function":
         return CType("pointer", 8, False, text, None, const)
@@ -122,7 +122,9 @@ def from_cffi_function(ctype: Any) -> Signature:
     if ctype.kind != "function":
         raise TypeError(f"{ctype.cname} is not a function")
     if ctype.ellipsis:
-        raise TypeError(f"{ctype.cname} takes a variable number of arguments, which is not supported: wrap it in a C function")
+        raise TypeError(
+            f"{ctype.cname} takes a variable number of arguments, which is not supported: wrap it in a C function"
+        )
     return Signature(from_cffi(ctype.result), tuple(from_cffi(argument) for argument in ctype.args))
 
 
@@ -168,17 +170,18 @@ def _split_commas(text: str) -> list[str]:
 
 def _parse_type(text: str, whole: str) -> CType:
     if text == "...":
-        raise TypeError(f"{whole!r} takes a variable number of arguments, which is not supported: wrap it in a C function")
+        raise TypeError(
+            f"{whole!r} takes a variable number of arguments, which is not supported: wrap it in a C function"
+        )
     if "(" in text:
         return CType("pointer", 8, False, text, None, None)  # a pointer to a function
     array = re.match(r"(.*?)\s*(\w*)\s*\[[^\]]*\]$", text)
     if array:
         text = f"{array[1]} *"
-    base, star, after = text.rpartition("*")
+    base, star, _ = text.rpartition("*")  # behind the star: a name, or qualifiers of the pointer itself
     if not star:
         return _parse_value(text, whole)
     const = re.search(r"\bconst\b", base.rpartition("*")[2]) is not None
-    del after  # a name, or qualifiers of the pointer itself
     item = _typeof(_QUALIFIER.sub(" ", base))
     if item is None:
         qualifier = "const " if const else ""
@@ -195,7 +198,9 @@ def _parse_value(text: str, whole: str) -> CType:
             return from_cffi(ctype)
     if words[:1] in (["struct"], ["union"]):
         raise TypeError(f"{text} by value is not supported in {whole!r}: pass a pointer to it")
-    raise TypeError(f"{text!r} in {whole!r} is not a C type that kthreads knows: pass a pointer, or write its plain type")
+    raise TypeError(
+        f"{text!r} in {whole!r} is not a C type that kthreads knows: pass a pointer, or write its plain type"
+    )
 
 
 def _typeof(text: str) -> Any:

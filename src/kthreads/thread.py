@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from kthreads import interop
 from kthreads._native import ffi, lib
@@ -100,7 +100,7 @@ class Thread(threading.Thread):
         self._given_name = None if name is None else str(name)
         self._daemon = threading.current_thread().daemon if daemon is None else bool(daemon)
         self._function: NativeFunction | None = None
-        self._call: Call | None = None
+        self._call: Call | _PythonCall | None = None
         self._handle: Any = None
         self._started_once = False
         self._outcome: Any = None
@@ -109,7 +109,9 @@ class Thread(threading.Thread):
         self._pidfd: _PidFd | None = None
         self._reused = False
         self._flags = 0
-        self._target, self._args, self._kwargs = target, args, kwargs
+        self._target: Any = target
+        self._args: Any = args
+        self._kwargs: Any = kwargs
         if is_native(target) and type(self).run is Thread.run:
             if kwargs:
                 raise TypeError("a native function takes no keyword arguments")
@@ -137,7 +139,7 @@ class Thread(threading.Thread):
         if self._call is None:
             self._prepare_python()
         if len(_running) >= _sweep_at:
-            _sweep()
+            sweep()
         place = ffi.new("kt_thread **")
         self._started_once = True
         _running.add(self)
@@ -351,7 +353,7 @@ class Thread(threading.Thread):
         tid = "" if self.native_id is None else f" {self.native_id}"
         return f"<{type(self).__name__}({self.name}, {state}{daemon}{tid})>"
 
-    # ---- What threading asks of the threads in its table --------------------------------------------------------------
+    # ---- What threading asks of the threads in its table --------------
 
     def _after_fork(self, new_ident: int | None = None) -> None:
         if new_ident is not None:
@@ -403,7 +405,7 @@ class _Spec:
     """A checked kt_spec, and what its pointers point to."""
 
     __slots__ = ("cdata", "keep", "namespaces", "settings")
-    _plain: dict[tuple[Any, ...], _Spec] = {}
+    _plain: ClassVar[dict[tuple[Any, ...], _Spec]] = {}
 
     def __init__(self, cdata: Any, keep: tuple[Any, ...], namespaces: bool, settings: str) -> None:
         self.cdata = cdata
@@ -601,7 +603,7 @@ def _slice(deadline: int | None) -> int:
 # ---- Threads that nobody joins, and the end of the interpreter ------------------------------------------------------
 
 
-def _sweep() -> None:
+def sweep() -> None:
     """Lets go of the threads that have ended; as often as starts double, so that a start costs little."""
     global _sweep_at
     for thread in list(_running):

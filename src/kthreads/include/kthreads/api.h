@@ -54,30 +54,27 @@ enum kt_backend {
 };
 
 enum kt_option {
-    KT_OPTION_REUSE = 1,      /* take a parked thread where one fits, park afterwards */
-    KT_OPTION_ALTSTACK = 2,   /* an alternate signal stack, for handlers of stack overflow */
-    KT_OPTION_NICE = 4,       /* set the nice value of the thread */
-    KT_OPTION_CPU_TIME = 8    /* record the CPU time of the run when it ends */
+    KT_OPTION_REUSE = 1,    /* take a parked thread where one fits, park afterwards */
+    KT_OPTION_ALTSTACK = 2, /* an alternate signal stack, for handlers of stack overflow */
+    KT_OPTION_NICE = 4,     /* set the nice value of the thread */
+    KT_OPTION_CPU_TIME = 8  /* record the CPU time of the run when it ends */
 };
 
 /* How a thread is started. All zero but `flags` is a sound default for flags
  * CLONE_FS|CLONE_FILES|CLONE_SYSVSEM. Read by kt_thread_start only while it runs. */
 typedef struct kt_spec {
-    uint64_t flags;        /* any of CLONE_FS, CLONE_FILES, CLONE_SYSVSEM (what is shared) and
-                              CLONE_NEWNS, NEWUTS, NEWIPC, NEWNET, NEWCGROUP (what is new) */
-    size_t stack_size;     /* usable bytes; 0 for KT_STACK_DEFAULT */
-    int32_t backend;       /* enum kt_backend */
-    uint32_t options;      /* enum kt_option, or-ed */
-    int32_t nice;          /* with KT_OPTION_NICE */
-    uint32_t cpus_size;    /* bytes at `cpus`; 0 leaves the affinity inherited */
-    const uint64_t *cpus;  /* mask as sched_setaffinity(2) takes it */
-    const char *name;      /* at most 15 bytes are kept (PR_SET_NAME); NULL leaves it inherited */
+    uint64_t flags;       /* any of CLONE_FS, CLONE_FILES, CLONE_SYSVSEM (what is shared) and
+                             CLONE_NEWNS, NEWUTS, NEWIPC, NEWNET, NEWCGROUP (what is new) */
+    size_t stack_size;    /* usable bytes; 0 for KT_STACK_DEFAULT */
+    int32_t backend;      /* enum kt_backend */
+    uint32_t options;     /* enum kt_option, or-ed */
+    int32_t nice;         /* with KT_OPTION_NICE */
+    uint32_t cpus_size;   /* bytes at `cpus`; 0 leaves the affinity inherited */
+    const uint64_t *cpus; /* mask as sched_setaffinity(2) takes it */
+    const char *name;     /* at most 15 bytes are kept (PR_SET_NAME); NULL leaves it inherited */
 } kt_spec;
 
-enum {
-    KT_STACK_MINIMUM = 16384,
-    KT_STACK_DEFAULT = 262144
-};
+enum { KT_STACK_MINIMUM = 16384, KT_STACK_DEFAULT = 262144 };
 
 /* Starts a thread that runs a copy of *call and stores its handle in *thread.
  * -EAGAIN: a limit on threads; -ENOMEM: no memory; -EINVAL: a bad spec; -EPERM: no privilege for
@@ -149,7 +146,7 @@ typedef struct kt_libc {
     size_t descriptor_size; /* bytes of struct pthread */
     size_t tls_size;        /* bytes of static TLS, descriptor included */
     size_t tls_align;
-    size_t tid_offset;      /* offsets into struct pthread, in bytes */
+    size_t tid_offset; /* offsets into struct pthread, in bytes */
     size_t list_offset;
     size_t specific_offset;
     size_t start_routine_offset;

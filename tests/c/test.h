@@ -1,0 +1,72 @@
+/* A small frame for tests in C: each program is a list of named tests; 77 means skipped. */
+#ifndef KT_TEST_H
+#define KT_TEST_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <kthreads/kthreads.h>
+
+#include <sched.h>
+
+#define CHECK(condition)                                                                                     \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition);                    \
+            exit(1);                                                                                         \
+        }                                                                                                    \
+    } while (0)
+
+#define RUN(test)                                                                                            \
+    do {                                                                                                     \
+        test();                                                                                              \
+        printf("ok: %s\n", #test);                                                                           \
+    } while (0)
+
+enum { SHARE_ALL = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM };
+
+/* The backends that this build can use, as a list that ends with -1. */
+static inline const int *backends(void)
+{
+    static const int all[] = {KT_BACKEND_CLONE, KT_BACKEND_CLONE3, KT_BACKEND_PTHREAD, -1};
+    return kt_features() & KT_FEATURE_SANITIZED ? &all[2] : all;
+}
+
+static inline kt_spec spec_for(int backend)
+{
+    return (kt_spec){.flags = SHARE_ALL, .backend = backend};
+}
+
+#define FUNCTION(name) ((kt_function)(uintptr_t)(name))
+
+static inline kt_call call_of(kt_function function, void *argument)
+{
+    return (kt_call){
+        .function = function, .integers = {(uint64_t)(uintptr_t)argument}, .kind = KT_RESULT_INTEGER};
+}
+
+static inline kt_thread *start(const kt_spec *spec, kt_function function, void *argument)
+{
+    kt_thread *thread;
+    kt_call call = call_of(function, argument);
+    int rc = kt_thread_start(&thread, spec, &call);
+    if (rc != 0) {
+        fprintf(stderr, "kt_thread_start: %d (%s)\n", rc, kt_libc_missing() ? kt_libc_missing() : "-");
+        exit(1);
+    }
+    return thread;
+}
+
+static inline uint64_t finish(kt_thread *thread)
+{
+    kt_outcome outcome;
+    int rc;
+    while ((rc = kt_thread_join(thread, -1, &outcome)) == -4 /* EINTR */) {
+    }
+    CHECK(rc == 0);
+    kt_thread_free(thread);
+    return outcome.result;
+}
+
+#endif

@@ -15,6 +15,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#ifdef KT_VALGRIND
+#include <valgrind/memcheck.h> /* which takes the last page of an ended thread's stack for dead */
+#else
+#define VALGRIND_MAKE_MEM_UNDEFINED(address, size) ((void)0)
+#endif
+
 enum {
     GUARD_SIZE = 16384,
     SLAB_SIZE = 16 << 20,
@@ -190,6 +196,7 @@ int kt__stack_take(size_t size, struct kt__stack **out)
         push(&class->cold, stack);
         return -ENOMEM;
     }
+    VALGRIND_MAKE_MEM_UNDEFINED(stack->low, stack->size);
     stack->taken = true;
     stack->slab->taken++;
     *out = stack;

@@ -191,33 +191,33 @@ static int new_thread(const kt_spec *spec, const kt_call *call, struct kt_thread
     }
     fill_in(thread, spec, call);
     thread->reused = false;
+    *out = thread; /* before it runs: it may look there for itself */
     rc = start_new(thread);
     if (rc < 0) {
         kt__thread_recycle(thread);
-        return rc;
     }
-    *out = thread;
-    return 0;
+    return rc;
 }
 
 int kt__start(struct kt_thread **out, const kt_spec *spec, const kt_call *call)
 {
     kt__reap_some();
-    struct kt_thread *thread = reusable(spec) ? kt__unpark(spec) : NULL;
-    if (thread) {
-        fill_in(thread, spec, call);
-        thread->flags |= CLONE_SETTLS;
-        thread->reused = true;
-        kt__resume(thread);
+    int rc = 0;
+    struct kt_thread *parked = reusable(spec) ? kt__unpark(spec) : NULL;
+    if (parked) {
+        fill_in(parked, spec, call);
+        parked->flags |= CLONE_SETTLS;
+        parked->reused = true;
+        *out = parked;
+        kt__resume(parked);
     } else {
-        int rc = new_thread(spec, call, &thread);
-        if (rc < 0) {
-            return rc;
-        }
+        rc = new_thread(spec, call, out);
     }
-    int rc = needs_setup(spec) ? await_setup(thread) : 0;
-    if (rc == 0) {
-        *out = thread;
+    if (rc == 0 && needs_setup(spec)) {
+        rc = await_setup(*out);
+    }
+    if (rc < 0) {
+        *out = NULL;
     }
     return rc;
 }

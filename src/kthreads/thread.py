@@ -102,6 +102,7 @@ class Thread(threading.Thread):
         self._function: NativeFunction | None = None
         self._call: Call | _PythonCall | None = None
         self._handle: Any = None
+        self._place: Any = None
         self._started_once = False
         self._outcome: Any = None
         self._returned: Any = None
@@ -140,7 +141,7 @@ class Thread(threading.Thread):
             self._prepare_python()
         if len(_running) >= _sweep_at:
             sweep()
-        place = ffi.new("kt_thread **")
+        place = self._place = ffi.new("kt_thread **")
         self._started_once = True
         _running.add(self)
         assert self._call is not None
@@ -150,6 +151,14 @@ class Thread(threading.Thread):
             _running.discard(self)
             raise self._spec.error(-code)
         self._handle = ffi.gc(place[0], lib.kt_thread_free)
+        self._place = None
+
+    def _live(self) -> Any:
+        """The handle, until the outcome has been taken over; also on the thread before start() has returned."""
+        place, handle = self._place, self._handle
+        if handle is None and place is not None and self._outcome is None:
+            handle = place[0] or None
+        return handle
 
     def _prepare_python(self) -> None:
         if sys.is_finalizing():
@@ -191,7 +200,7 @@ class Thread(threading.Thread):
         """
         if not self._started_once:
             raise ThreadStateError("cannot join thread before it is started")
-        handle = self._handle
+        handle = self._live()
         if handle is None:
             return
         deadline = None if timeout is None else time.monotonic_ns() + max(0, int(timeout * 1e9))
@@ -224,9 +233,9 @@ class Thread(threading.Thread):
 
     def _ended(self) -> bool:
         """Whether the thread has ended; takes its outcome over if so."""
-        handle = self._handle
+        handle = self._live()
         if handle is None:
-            return self._started_once
+            return self._outcome is not None
         outcome = ffi.new("kt_outcome *")
         if lib.kt_thread_wait(handle, 0, outcome) != 0:
             return False
@@ -271,7 +280,7 @@ class Thread(threading.Thread):
 
     def cpu_time(self) -> float:
         """CPU time in seconds that the thread, or this run of a reused one, has used (clock_gettime(3))."""
-        handle = self._handle
+        handle = self._live()
         if handle is not None and not self._ended():
             ns = ffi.new("int64_t *")
             if lib.kt_thread_cpu_time(handle, ns) == 0:
@@ -308,7 +317,7 @@ class Thread(threading.Thread):
     @property
     def ident(self) -> int | None:
         """pthread_self() of the thread, as threading.get_ident() returns on it; None before the start."""
-        handle = self._handle
+        handle = self._live()
         if handle is not None:
             return int(lib.kt_thread_ident(handle))
         return None if self._outcome is None else int(self._outcome.ident)
@@ -316,7 +325,7 @@ class Thread(threading.Thread):
     @property
     def native_id(self) -> int | None:
         """The kernel's thread id (gettid(2)); None before the start."""
-        handle = self._handle
+        handle = self._live()
         if handle is not None:
             return int(lib.kt_thread_tid(handle))
         return None if self._outcome is None else int(self._outcome.tid)
@@ -324,13 +333,13 @@ class Thread(threading.Thread):
     @property
     def flags(self) -> CloneFlags:
         """The flags that clone was called with; none before the start."""
-        handle = self._handle
+        handle = self._live()
         return CloneFlags(self._flags if handle is None else lib.kt_thread_flags(handle))
 
     @property
     def reused(self) -> bool:
         """Whether the thread was started on a parked kernel thread."""
-        handle = self._handle
+        handle = self._live()
         return self._reused if handle is None else bool(lib.kt_thread_reused(handle))
 
     def fileno(self) -> int:
@@ -341,7 +350,7 @@ class Thread(threading.Thread):
             ThreadStateError: the thread does not run.
         """
         if self._pidfd is None:
-            handle = self._handle
+            handle = self._live()
             if handle is None or self._ended():
                 raise ThreadStateError("only a running thread has a pidfd: ask for it between start() and the end")
             self._pidfd = _PidFd(lib.kt_thread_pidfd(handle))
@@ -584,7 +593,7 @@ def wait(threads: Iterable[Thread], timeout: float | None = None, return_when: s
 
 
 def _sleep_until_one_ends(threads: Iterable[Thread], deadline: int | None) -> None:
-    handles = [handle for thread in threads if (handle := thread._handle) is not None]
+    handles = [handle for thread in threads if (handle := thread._live()) is not None]
     if not handles:
         return
     code = lib.kt_thread_wait_any(handles, len(handles), _slice(deadline))

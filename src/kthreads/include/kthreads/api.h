@@ -76,7 +76,7 @@ typedef struct kt_spec {
 
 enum { KT_STACK_MINIMUM = 16384, KT_STACK_DEFAULT = 262144 };
 
-/* Starts a thread that runs a copy of *call and stores its handle in *thread.
+/* Starts a thread that runs a copy of *call. Its handle is in *thread before it runs; NULL on failure.
  * -EAGAIN: a limit on threads; -ENOMEM: no memory; -EINVAL: a bad spec; -EPERM: no privilege for
  * a namespace; -ENOTSUP: this libc failed the self-check, see kt_libc_missing(). */
 int kt_thread_start(kt_thread **thread, const kt_spec *spec, const kt_call *call);

@@ -80,7 +80,10 @@ int kt__descriptor_make(const struct kt__libc *libc, char *low, size_t size, voi
     const kt_libc *found = &libc->found;
     void *dtv;
     char *tls_low = lay_out(libc, low + size, out);
-    memset(tls_low, 0, tls_size(libc));
+    if (!libc->threads) {
+        /* Room for libraries that are loaded later: libc fills it in on the threads of its list alone. */
+        memset(tls_low, 0, tls_size(libc));
+    }
     if (!libc->allocate_tls((void *)out->tls)) {
         return -ENOMEM;
     }

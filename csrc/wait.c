@@ -139,28 +139,32 @@ int kt_thread_wait_any(kt_thread *const *threads, size_t count, int64_t timeout_
 /* ---- Giving a thread up ----------------------------------------------------------------------------------
  */
 
+/* A thread that has not ended goes to whoever will see its end. */
+static void give_up(struct kt_thread *thread)
+{
+    bool stays = kt__reusable(thread) && !thread->left;
+    if (stays && kt__ended(thread)) {
+        kt__park(thread);
+        return;
+    }
+    atomic_store_explicit(&thread->claim, KT_CLAIM_DETACHED, memory_order_relaxed);
+    if (!stays) { /* one that stays parks itself when its run has ended */
+        kt__thread_abandon(thread);
+    }
+}
+
 void kt_thread_free(kt_thread *thread)
 {
     if (!thread) {
         return;
     }
-    kt__lock();
-    bool ended = atomic_load_explicit(&thread->word, memory_order_acquire) == 0;
-    if (!ended) {
-        bool stays = kt__reusable(thread) && !thread->left;
-        if (stays && kt__ended(thread)) {
-            kt__park(thread);
-        } else {
-            atomic_store_explicit(&thread->claim, KT_CLAIM_DETACHED, memory_order_relaxed);
-            if (!stays) { /* one that stays parks itself when its run has ended */
-                kt__thread_abandon(thread);
-            }
-        }
-    }
-    kt__unlock();
-    if (ended) {
+    if (atomic_load_explicit(&thread->word, memory_order_acquire) == 0) {
         kt__thread_recycle(thread);
+        return;
     }
+    kt__lock();
+    give_up(thread);
+    kt__unlock();
 }
 
 int kt_thread_detach(kt_thread *thread)

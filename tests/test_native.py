@@ -375,7 +375,7 @@ def test_functions_are_equal_by_address_and_types(function):
         ("void f();", "void(void)"),
         ("int(double x[3], size_t n)", "int(double *, size_t)"),
         ("int(char *const name)", "int(char *)"),
-        ("int(const char **names)", "int(char * *)"),
+        ("int(const char **names)", "int(const char **)"),
         ("FILE *(const char *restrict path)", "FILE *(const char *)"),
     ],
 )  # fmt: skip
@@ -400,3 +400,163 @@ def test_a_c_declaration_gives_a_signature(text, canonical):
 def test_a_signature_that_registers_cannot_carry_says_why(text, why):
     with pytest.raises(TypeError, match=why):
         parse(text)
+
+
+# ---- What the sources do and do not tell ---------------------------------------------------------------------------
+
+
+def test_a_stated_signature_replaces_one_that_differs_only_in_const(function):
+    found = function("sum", "double(double *, size_t)")
+    assert kthreads.native(found, "double(const double *, unsigned long)").signature == (
+        "double(const double *, unsigned long)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stated", "reason"),
+    [
+        ("double(const float *, size_t)", "parameter 1 is const float"),
+        ("double(const double **, size_t)", "parameter 1 is const double"),
+        ("double(const double *, ssize_t)", "parameter 2 is ssize_t, not size_t"),
+        ("double(const double *, unsigned)", "parameter 2 is unsigned int, not size_t"),
+        ("double(const double *)", "it has 1 parameters, not 2"),
+        ("float(const double *, size_t)", "it returns float, not double"),
+    ],
+)
+def test_a_stated_signature_must_be_called_alike(function, stated, reason):
+    with pytest.raises(TypeError, match=reason):
+        kthreads.native(function("sum", "double(double *, size_t)"), stated)
+
+
+def test_a_ctypes_function_whose_restype_nobody_set_is_refused(native_library):
+    found = ctypes.CDLL(native_library).same_double
+    found.argtypes = [ctypes.c_double]
+    with pytest.raises(TypeError, match="declares no restype"):
+        kthreads.native(found)
+    assert kthreads.native(found, "double(double)")(1.5) == 1.5
+
+
+def test_a_ctypes_function_that_returns_int_may_say_so(native_library):
+    found = ctypes.CDLL(native_library).same_i32
+    found.argtypes, found.restype = [ctypes.c_int], ctypes.c_int
+    assert kthreads.native(found)(5) == 5
+
+
+def test_a_ctypes_callback_is_native():
+    callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(lambda value: value + 1)
+    assert is_native(callback)
+    assert kthreads.native(callback)(1) == 2
+
+
+def test_a_cffi_callback_is_native():
+    callback = cffi.FFI().callback("int(int)", lambda value: value + 1)
+    assert kthreads.native(callback)(1) == 2
+
+
+@pytest.mark.parametrize("null", [ffi.cast("void(*)(void)", 0), ctypes.CFUNCTYPE(None)(0)], ids=["cffi", "ctypes"])
+def test_a_null_function_of_any_source_is_refused(null):
+    with pytest.raises(ValueError, match="NULL"):
+        kthreads.native(null)
+
+
+def test_a_function_of_variable_arguments_is_refused_with_a_way_out():
+    own = cffi.FFI()
+    own.cdef("int printf(const char *, ...);")
+    with pytest.raises(TypeError, match="wrap the function in a C function"):
+        kthreads.native(own.dlopen(None).printf)
+
+
+def test_a_structure_by_value_is_refused_for_cffi_and_ctypes():
+    own = cffi.FFI()
+    own.cdef("struct point { double x; };")
+    point = type("point", (ctypes.Structure,), {"_fields_": [("x", ctypes.c_double)]})
+    for obj in (own.cast("void(*)(struct point)", 8), ctypes.CFUNCTYPE(None, point)(8)):
+        with pytest.raises(TypeError, match="struct point by value .* pass a pointer to it"):
+            kthreads.native(obj)
+
+
+@pytest.mark.parametrize(
+    "text", ["PyObject *(PyObject *)", "void(struct __pyx_obj_4body_Thing *)", "void(PyObject **)"]
+)
+def test_functions_that_handle_python_objects_are_refused(text):
+    with pytest.raises(TypeError, match="needs the GIL"):
+        kthreads.native(1, text)
+
+
+def test_a_capsule_whose_name_is_no_signature_needs_one():
+    import datetime
+
+    with pytest.raises(TypeError, match="pass signature="):
+        kthreads.native(datetime.datetime_CAPI)
+
+
+def test_the_functions_of_a_cython_module_are_native():
+    special = pytest.importorskip("scipy.special.cython_special")
+    found = kthreads.native(special.__pyx_capi__["gammaln"])
+    assert found.signature == "double(double, int)"  # Cython adds a flag to functions that Python can also call
+    assert found(5.0, 0) == pytest.approx(np.log(24))
+
+
+def test_numba_knows_no_const_so_signature_may_state_it():
+    numba = pytest.importorskip("numba")
+    types = numba.types
+    first = numba.cfunc(types.double(types.CPointer(types.double)))(lambda values: values[0])
+    values = np.ones(1)
+    values.flags.writeable = False
+    with pytest.raises(TypeError, match="read-only"):
+        kthreads.native(first)(values)
+    assert kthreads.native(first, "double(const double *)")(values) == 1.0
+
+
+def test_a_numba_dispatcher_is_refused_with_advice_to_use_cfunc():
+    numba = pytest.importorskip("numba")
+    with pytest.raises(TypeError, match="numba.cfunc"):
+        kthreads.native(numba.njit(lambda x: x))
+
+
+def test_a_native_function_passes_through(function):
+    found = function("same_i32", "int(int)")
+    assert kthreads.native(found) is found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "int(FILE *, struct point *, char *const *, void (*)(int, const char *))",
+        "const char *(const char *const *, int (**)(int))",
+        "void(bool, char, float, wchar_t, long double *, double _Complex *)",
+    ],
+)
+def test_the_canonical_text_is_itself_a_signature_and_means_the_same(text):
+    assert parse(parse(text).text).abi == parse(text).abi
+    assert parse(parse(text).text).text == parse(text).text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("void(unsigned __int128)", "no type that kthreads knows"),
+        ("void(unsigned int64_t)", "one type too many"),
+        ("void(int", "expected, not the end"),
+        ("void(int,)", "a type is missing"),
+        ("int f(int) g", "one too many"),
+        ("std::size_t(int)", "not understood"),
+    ],
+)
+def test_a_mistake_in_a_signature_is_named(text, why):
+    with pytest.raises(TypeError, match=why):
+        parse(text)
+
+
+def test_is_native_never_raises():
+    class Difficult:
+        def __getattr__(self, name):
+            raise RuntimeError(name)
+
+        def __call__(self):
+            pass
+
+    assert not is_native(Difficult())
+    assert not is_native((1, 2))
+    assert not is_native(())
+    assert not is_native(ffi.new("int *"))

@@ -1,243 +1,378 @@
-"""Python values as C arguments: converted, range-checked, and kept alive."""
+"""Python values as C arguments, and C results as Python values: converted, range-checked, and kept alive.
+
+A converter takes a value and the list of what must stay alive, and returns the number that goes into the
+argument's word. What it raises does not say which argument it was: `NativeFunction.bind` adds that.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import operator
+import struct
 import sys
 from collections.abc import Callable
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
-from kthreads._native import ffi
-from kthreads.signature import CType
+from kthreads._native import ffi, lib
+from kthreads.signature import CType, Signature, from_cffi, from_ctypes
 
-Converter = Callable[[Any, list[Any]], int]
-"""Takes a value and the list of what must stay alive; returns the bits for an integer register."""
+Converter = Callable[[Any, list[Any]], Any]
 
-_MASK = (1 << 64) - 1
-_FORMAT_KINDS = dict.fromkeys("bhilqn", ("integer", True)) | dict.fromkeys("BHILQN", ("integer", False))
-_FORMAT_KINDS |= {
-    "f": ("float", True),
-    "d": ("float", True),
-    "?": ("bool", False),
-    "c": ("char", True),
-    "P": ("pointer", False),
-}
-_NATIVE_ORDERS = "@=<" if sys.byteorder == "little" else "@=>!"
+_ADDRESS = ffi.typeof("uintptr_t")
+_CData: Any = ffi.CData
+_CTypesData: Any = ctypes.c_int.__mro__[-2]  # _ctypes._CData, the base of all values of ctypes
+_CTypesReference: Any = type(ctypes.byref(ctypes.c_int()))
+_CTypesFunction: Any = ctypes._CFuncPtr  # type: ignore[attr-defined]
+_cast, _from_buffer = ffi.cast, ffi.from_buffer
+
+# Format characters of the buffer protocol (Lib/struct, PEP 3118): kind and sign. The size is the buffer's itemsize.
+_FORMATS = dict.fromkeys("bhilqn", ("integer", True)) | dict.fromkeys("BHILQN", ("integer", False))
+_FORMATS |= dict.fromkeys("fdg", ("float", True)) | dict.fromkeys(("Zf", "Zd", "Zg"), ("complex", True))
+_FORMATS |= {"?": ("bool", False), "c": ("char", False), "P": ("pointer", False)}
+_FORMATS |= dict.fromkeys("uw", ("integer", True))
+_NATIVE_ORDERS = "@=<^" if sys.byteorder == "little" else "@=>!^"
 
 
-def converter(ctype: CType, position: int) -> Converter:
-    """The converter for parameter number `position` (from 1) of this integer-like type."""
+def converter(ctype: CType) -> Converter:
+    """What converts the arguments for a parameter of this type.
+
+    Raises (the converter): TypeError for a value of a wrong type, OverflowError for a number out of range,
+    ValueError for a buffer that is not contiguous, not writable or released.
+    """
     if ctype.kind == "integer":
-        return _integer(ctype, position)
+        return _integer(ctype)
+    if ctype.kind == "float":
+        return _float(ctype) if ctype.size == 4 else _double(ctype)
     if ctype.kind == "bool":
-        return _bool(ctype, position)
+        return _bool
     if ctype.kind == "char":
-        return _char(ctype, position)
-    return _Pointer(ctype, position)
+        return _char(ctype)
+    return _Pointer(ctype)
 
 
-def _integer(ctype: CType, position: int) -> Converter:
+# ---- Numbers -------------------------------------------------------------------------------------------------------
+
+
+def _integer(ctype: CType) -> Converter:
     bits = 8 * ctype.size
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if ctype.signed else (0, (1 << bits) - 1)
+    index = operator.index
 
     def convert(value: Any, keep: list[Any]) -> int:
         try:
-            number = operator.index(value)
+            number = index(value)
         except TypeError:
-            raise TypeError(f"argument {position}: {ctype.text} takes an int, not {type(value).__name__}") from None
-        if not low <= number <= high:
-            raise OverflowError(f"argument {position}: {number} is out of range for {ctype.text} ({low} to {high})")
-        return number & _MASK
+            raise TypeError(f"{ctype.text} takes an int, not {_kind(value)}") from None
+        if low <= number <= high:
+            return number
+        raise OverflowError(f"{number} is out of range for {ctype.text} ({low} to {high})")
 
     return convert
 
 
-def _bool(ctype: CType, position: int) -> Converter:
-    def convert(value: Any, keep: list[Any]) -> int:
+def _double(ctype: CType) -> Converter:
+    def convert(value: Any, keep: list[Any]) -> float:
+        if not (hasattr(value, "__float__") or hasattr(value, "__index__")):
+            raise TypeError(f"{ctype.text} takes a number, not {_kind(value)}")
         try:
-            number = operator.index(value)
-        except TypeError:
-            raise TypeError(
-                f"argument {position}: bool takes True, False, 1 or 0, not {type(value).__name__}"
-            ) from None
-        if number not in (0, 1):
-            raise OverflowError(f"argument {position}: {number} is out of range for bool (0 or 1)")
-        return number
+            return float(value)
+        except OverflowError:
+            raise OverflowError(f"the integer is out of range for {ctype.text}") from None
 
     return convert
 
 
-def _char(ctype: CType, position: int) -> Converter:
+def _float(ctype: CType) -> Converter:
+    convert = _double(ctype)
+    return lambda value, keep: float(_cast("float", convert(value, keep)))  # too large is infinite, as in C and cffi
+
+
+def _bool(value: Any, keep: list[Any]) -> int:
+    if getattr(getattr(value, "dtype", None), "kind", None) == "b":  # a NumPy bool, which is no integer
+        return int(bool(value))
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"bool takes True, False, 1 or 0, not {_kind(value)}") from None
+    if number not in (0, 1):
+        raise OverflowError(f"{number} is out of range for bool (0 or 1)")
+    return number
+
+
+def _char(ctype: CType) -> Converter:
     def convert(value: Any, keep: list[Any]) -> int:
         if not isinstance(value, bytes) or len(value) != 1:
-            raise TypeError(f"argument {position}: char takes bytes of length 1, not {value!r}")
-        return int.from_bytes(value, signed=ctype.signed) & _MASK
+            raise TypeError(f"char takes bytes of length 1, not {_kind(value)}")
+        return int.from_bytes(value, "little", signed=ctype.signed)
 
     return convert
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+# ---- Pointers ------------------------------------------------------------------------------------------------------
 
 
 class _Pointer:
-    """Converts to an address what may be passed where a parameter is a pointer."""
+    """Converts to an address whatever may be passed where a parameter is a pointer."""
 
-    def __init__(self, ctype: CType, position: int) -> None:
-        self.ctype = ctype
-        self.position = position
-        pointee = ctype.pointee
-        self.takes_bytes = ctype.is_void_pointer or (
-            pointee is not None and pointee.size == 1 and pointee.kind != "bool"
-        )
-        self.opaque = pointee is None
+    __slots__ = ("_formats", "_readonly", "_types", "item", "text")
+
+    def __init__(self, ctype: CType) -> None:
+        assert ctype.pointee is not None
+        self.text = ctype.text
+        self.item = ctype.pointee
+        self._readonly = self.item.const is True
+        self._types: dict[Any, bool] = {}  # types of cffi and ctypes: whether they fit
+        self._formats: dict[tuple[str, int], bool] = {}  # buffers, likewise
 
     def __call__(self, value: Any, keep: list[Any]) -> int:
         if value is None:
             return 0
-        if isinstance(value, ffi.CData):
-            return self._cdata(value, keep)
-        if isinstance(value, str):
-            return self._str(value, keep)
-        if isinstance(value, bytes):
-            return self._bytes(value, keep)
-        if isinstance(value, int):
-            return self._address(value)
-        if (ctypes := sys.modules.get("ctypes")) is not None and (
-            address := self._ctypes(ctypes, value, keep)
-        ) is not None:
-            return address
-        return self._buffer(value, keep)
-
-    def _refuse(self, why: str) -> TypeError:
-        return TypeError(f"argument {self.position}: {self.ctype.text} {why}")
-
-    def _cdata(self, value: Any, keep: list[Any]) -> int:
-        ctype = ffi.typeof(value)
-        if ctype.kind not in ("pointer", "array") and not (ctype.kind == "function" and self.opaque):
-            raise self._refuse(f"takes a pointer, not <cdata {ctype.cname!r}>")
-        item = ctype.item if ctype.kind in ("pointer", "array") else None
-        if item is not None and not self.opaque and item.kind != "void":
-            self._check_item(item)
+        if isinstance(value, _CData):
+            address = self._of_cffi(value)
+        elif isinstance(value, bytes):
+            return self._of_bytes(value, keep)
+        elif isinstance(value, (_CTypesData, _CTypesReference)):
+            address = self._of_ctypes(value)
+        elif isinstance(value, int):
+            return self._of_int(value)
+        elif isinstance(value, str):
+            return self._of_str(value, keep)
+        elif self.item.kind == "function":
+            address = self._of_function(value)
+        else:
+            return self._of_buffer(value, keep)
         keep.append(value)
-        return int(ffi.cast("uintptr_t", value))
+        return address
 
-    def _check_item(self, item: Any) -> None:
-        pointee = self.ctype.pointee
-        assert pointee is not None
-        if item.kind in ("primitive", "enum"):
-            text = item.cname
-            size = ffi.sizeof(item)
-            kind = (
-                "float"
-                if text in ("float", "double")
-                else "other"
-                if "omplex" in text or text == "long double"
-                else "integer"
+    def quick(self) -> Converter:
+        """The same, with the path that most buffers take in one piece."""
+        formats, readonly, not_buffers = self._formats, self._readonly, (_CData, _CTypesData, bytes, type(None))
+
+        def convert(value: Any, keep: list[Any]) -> int:
+            if isinstance(value, not_buffers):
+                return self(value, keep)
+            try:
+                view = memoryview(value)
+            except (TypeError, ValueError):
+                return self(value, keep)
+            if formats.get((view.format, view.itemsize)) and view.c_contiguous and (readonly or not view.readonly):
+                memory = _from_buffer(view)
+                keep.append(memory)
+                return int(_cast(_ADDRESS, memory))
+            return self(value, keep)
+
+        return convert
+
+    # ---- Values that are pointers --------------------------------------------------------------------------------
+
+    def _of_cffi(self, value: Any) -> int:
+        ctype = ffi.typeof(value)
+        fits = self._types.get(ctype)
+        if fits is None:
+            fits = self._types[ctype] = ctype.kind in ("pointer", "array", "function") and self._fits(ctype)
+        if not fits:
+            raise self._refusal(f"does not take <cdata {ctype.cname!r}>: cast it if you mean it")
+        return int(_cast(_ADDRESS, value))
+
+    def _fits(self, ctype: Any) -> bool:
+        found = from_cffi(ctype)
+        return self._takes(found if found.pointee is None else found.pointee)
+
+    def _takes(self, item: CType) -> bool:
+        """Whether a pointer to `item` may be passed."""
+        if self.item.kind in ("void", "opaque") or item.kind == "void":
+            return True
+        if self.item.depth or item.depth:
+            return self.item.depth == item.depth and (
+                self.item.target.kind in ("void", "opaque")
+                or item.target.kind in ("void", "opaque")
+                or self.item.target.layout == item.target.layout
             )
-            signed = kind == "float" or int(ffi.cast("int64_t", ffi.cast(item, -1))) < 0
-            if self._fits(kind, size, signed, text == "_Bool", text == "char"):
-                return
-        elif item.kind == "pointer" and pointee.kind == "pointer":
-            return
-        raise self._refuse(f"does not point to {item.cname}: cast the pointer if you mean it")
+        return self.item.layout == item.layout or (self.item.is_byte and item.is_byte)
 
-    def _fits(self, kind: str, size: int, signed: bool, is_bool: bool, is_char: bool) -> bool:
-        """Whether items of this kind may lie where the pointee is expected."""
-        pointee = self.ctype.pointee
-        assert pointee is not None
-        if size == 1 and pointee.size == 1:
-            return is_bool == (pointee.kind == "bool") or (not is_bool and pointee.kind != "bool")
-        if is_bool or is_char or pointee.kind in ("bool", "char"):
-            return False
-        return (kind, size, signed) == (pointee.kind, pointee.size, pointee.signed)
+    def _of_ctypes(self, value: Any) -> int:
+        kind: Any = type(value)
+        if kind is _CTypesReference:
+            target: Any = type(value._obj)
+            self._check_ctypes(from_ctypes(target), f"byref({target.__name__})")
+        elif isinstance(value, (ctypes.Array, ctypes.Structure, ctypes.Union)):
+            self._check_ctypes(from_ctypes(kind), kind.__name__)
+            return ctypes.addressof(value)
+        else:
+            found = from_ctypes(kind)
+            if found.pointee is None:
+                raise self._refusal(f"does not take a ctypes {kind.__name__}: pass ctypes.byref() of it")
+            self._check_ctypes(found.pointee, kind.__name__)
+        return ctypes.cast(value, ctypes.c_void_p).value or 0
 
-    def _str(self, value: str, keep: list[Any]) -> int:
-        pointee = self.ctype.pointee
-        if pointee is None or pointee.kind != "char" or self.ctype.const is not True:
-            raise self._refuse("does not take str, which goes where a parameter is const char *: encode it to bytes")
-        if "\0" in value:
-            raise ValueError(f"argument {self.position}: a str with a NUL inside cannot be a C string")
-        return self._bytes(value.encode(), keep)
+    def _check_ctypes(self, item: CType, name: str) -> None:
+        if not self._takes(item):
+            raise self._refusal(f"does not take a ctypes {name}: cast it if you mean it")
 
-    def _bytes(self, value: bytes, keep: list[Any]) -> int:
-        if not self.takes_bytes and not self.opaque:
-            raise self._refuse(
+    def _refusal(self, why: str) -> TypeError:
+        return TypeError(f"{self.text} {why}")
+
+    def _of_function(self, value: Any) -> int:
+        address = getattr(value, "address", None)  # of a NativeFunction, or of numba
+        if not isinstance(address, int):
+            raise self._refusal(
+                f"takes a native function, not {_kind(value)}: pass what kthreads.native() returns, "
+                "or a callback of cffi or ctypes"
+            )
+        return address
+
+    def _of_int(self, value: int) -> int:
+        if self.item.kind != "void" or isinstance(value, bool):
+            raise self._refusal(
+                f"does not take {_kind(value)}: an address goes where a parameter is void *; "
+                "pass a pointer of cffi or ctypes"
+            )
+        if not 0 <= value < 1 << 64:
+            raise OverflowError(f"{value} is not an address (0 to 2**64 - 1)")
+        return int(value)
+
+    # ---- Values that are memory ----------------------------------------------------------------------------------
+
+    def _of_bytes(self, value: bytes, keep: list[Any]) -> int:
+        if not (self.item.kind in ("void", "opaque") or self.item.is_byte):
+            raise self._refusal(
                 "does not take bytes: pass a buffer of its own type, such as a NumPy array or array.array"
             )
-        if self.ctype.const is False:
-            raise self._refuse(
-                "may be written to, and bytes are read-only: pass a bytearray, or declare the pointee const"
-            )
-        memory = ffi.from_buffer(value)
+        if self.item.const is False or (self.item.const is None and self.item.kind == "opaque"):
+            raise self._refusal(f"may be written to, and bytes are read-only: pass a bytearray, or {self._advice()}")
+        memory = _from_buffer(value)
         keep.append(memory)
-        return int(ffi.cast("uintptr_t", memory))
+        return int(_cast(_ADDRESS, memory))
 
-    def _address(self, value: int) -> int:
-        if not self.ctype.is_void_pointer or isinstance(value, bool):
-            raise self._refuse(f"does not take {type(value).__name__}: an address goes where a parameter is void *")
-        if not 0 <= value <= _MASK:
-            raise OverflowError(f"argument {self.position}: {value} is not an address")
-        return value
-
-    def _ctypes(self, ctypes: Any, value: Any, keep: list[Any]) -> int | None:
-        """The address of a ctypes object; None for what is none."""
-        target: Any = type(value)
-        if target.__name__ == "CArgObject":
-            target, is_reference = type(value._obj), True
-        else:
-            is_reference = isinstance(value, ctypes._Pointer)
-            target = value._type_ if is_reference else target
-        if is_reference:
-            self._check_ctypes(ctypes, target)
-            address = ctypes.cast(value, ctypes.c_void_p).value or 0
-        elif isinstance(value, (ctypes.c_void_p, ctypes.c_char_p)) or type(value).__mro__[-3:-2] == (ctypes._CFuncPtr,):
-            address = ctypes.cast(value, ctypes.c_void_p).value or 0
-        elif isinstance(value, (ctypes.Structure, ctypes.Union)):
-            self._check_ctypes(ctypes, target)
-            address = ctypes.addressof(value)
-        else:
-            return None
-        keep.append(value)
-        return int(address)
-
-    def _check_ctypes(self, ctypes: Any, target: Any) -> None:
-        code = getattr(target, "_type_", None)
-        if self.opaque or not isinstance(code, str):
-            return
-        kind, signed = _FORMAT_KINDS.get(code, ("other", False))
-        if not self._fits(kind, ctypes.sizeof(target), signed, code == "?", code == "c"):
-            raise self._refuse(f"does not point to ctypes.{target.__name__}: cast the pointer if you mean it")
-
-    def _buffer(self, value: Any, keep: list[Any]) -> int:
+    def _of_str(self, value: str, keep: list[Any]) -> int:
+        if self.item.kind != "char" or not self._readonly:
+            raise self._refusal("does not take str, which goes where a parameter is const char *: encode it to bytes")
+        if "\0" in value:
+            raise ValueError("a str with a NUL in it cannot be a C string: encode it if the function takes a length")
         try:
-            view = memoryview(value)
-        except TypeError:
-            raise self._refuse(
-                f"does not take {type(value).__name__}: pass a buffer, a cffi or ctypes pointer, or None"
-            ) from None
-        if not view.c_contiguous:
-            raise ValueError(f"argument {self.position}: the buffer is not C-contiguous: pass a contiguous copy")
-        if not self.opaque:
-            self._check_format(view)
-        if view.readonly and self.ctype.const is not True:
-            advice = (
-                "declare the pointee const with signature="
-                if self.ctype.const is None
-                else "or declare the pointee const"
-            )
-            raise self._refuse(f"may be written to, and the buffer is read-only: pass a writable one, {advice}")
-        memory = ffi.from_buffer(view)
-        keep.append(memory)
-        return int(ffi.cast("uintptr_t", memory))
+            encoded = value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"the str cannot be encoded as UTF-8: {error.reason}") from None
+        return self._of_bytes(encoded, keep)  # CPython ends bytes with a NUL
 
-    def _check_format(self, view: memoryview) -> None:
-        form = view.format
-        if form[:1] in "@=<>!":
-            order, form = form[:1], form[1:]
-        else:
-            order = "@"
-        kind, signed = _FORMAT_KINDS.get(form, ("other", False))
-        raw_bytes = form in ("B", "b", "c") and self.takes_bytes
-        native_order = view.itemsize == 1 or order in _NATIVE_ORDERS
-        if raw_bytes or (native_order and self._fits(kind, view.itemsize, signed, form == "?", form == "c")):
-            return
-        raise self._refuse(
-            f"does not take a buffer of format {view.format!r} ({view.itemsize} bytes an item): convert it"
-        )
+    def _of_buffer(self, value: Any, keep: list[Any]) -> int:
+        view = self._view(value)
+        key = (view.format, view.itemsize)
+        fits = self._formats.get(key)
+        if fits is None:
+            fits = self._formats[key] = self._takes_format(*key)
+        if not fits:
+            raise self._refusal(
+                f"does not take a buffer of format {view.format!r} ({view.itemsize} bytes an item): convert it, "
+                "as with numpy.asarray(..., dtype=...), or reinterpret it with a view"
+            )
+        if not view.c_contiguous:
+            raise ValueError("the buffer is not C-contiguous: pass a copy, as numpy.ascontiguousarray makes")
+        if view.readonly and not self._readonly:
+            raise self._refusal(
+                f"may be written to, and the buffer is read-only: pass a writable one, or {self._advice()}"
+            )
+        memory = _from_buffer(view)
+        keep.append(memory)
+        return int(_cast(_ADDRESS, memory))
+
+    def _takes_format(self, text: str, size: int) -> bool:
+        order, code = (text[0], text[1:]) if text[:1] in tuple("@=<>!^") else ("@", text)
+        if "O" in code:
+            return False
+        if self.item.kind in ("void", "opaque"):
+            return True
+        if order not in _NATIVE_ORDERS and size > 1:
+            return False
+        kind, signed = _FORMATS.get(code, ("", False))
+        if self.item.is_byte:
+            return size == 1 and kind in ("integer", "char")
+        if code in ("u", "w"):
+            return self.item.name in ("wchar_t", "char32_t") and size == self.item.size
+        return (kind, size, signed) == self.item.layout
+
+    def _view(self, value: Any) -> memoryview:
+        try:
+            return memoryview(value)
+        except TypeError:
+            raise self._refusal(f"takes a buffer, a pointer or None, not {_kind(value)}") from None
+        except ValueError as error:  # a released memoryview, a closed mmap, a dtype that has no format
+            raise ValueError(f"the {_kind(value)} cannot be used as a buffer: {error}") from None
+
+    def _advice(self) -> str:
+        return "declare the pointee const" + (" with signature=" if self.item.const is None else "")
+
+
+# ---- A whole call ----------------------------------------------------------------------------------------------------
+
+INTEGERS_AT = 8  # offset of kt_call.integers, in bytes; the floats follow them
+
+
+class Plan:
+    """How to turn arguments into a call and its result into a Python value, for one signature.
+
+    Arguments are packed by one compiled `struct` format, which also checks the ranges of most numbers; what it cannot
+    check is first converted. What fails is converted anew by the strict converters, whose exceptions people can read.
+    """
+
+    __slots__ = ("convert", "count", "order", "pack_into", "read", "signature", "strict")
+
+    def __init__(self, signature: Signature) -> None:
+        parameters = signature.parameters
+        self.signature = signature
+        self.count = len(parameters)
+        self.strict: list[Converter] = [converter(parameter) for parameter in parameters]
+        quick = [_quick(parameter, strict) for parameter, strict in zip(parameters, self.strict, strict=True)]
+        self.convert = quick if any(quick) else None
+        integers = [number for number, parameter in enumerate(parameters) if parameter.kind != "float"]
+        floats = [number for number, parameter in enumerate(parameters) if parameter.kind == "float"]
+        order = [*integers, *floats]
+        self.order: Callable[[Any], Any] | None = None if order == sorted(order) else itemgetter(*order)
+        padding = 8 * (lib.KT_INTEGER_ARGUMENTS - len(integers)) if floats else 0
+        codes = [_word(parameters[number]) for number in order]
+        text = f"<{''.join(codes[: len(integers)])}{padding}x{''.join(codes[len(integers) :])}"
+        self.pack_into = struct.Struct(text).pack_into
+        self.read = _reader(signature.result)
+
+
+plan_of = lru_cache(maxsize=1024)(Plan)
+
+
+def _quick(ctype: CType, strict: Converter) -> Converter | None:
+    """A converter that leaves to `struct` what that checks by itself; None where that is all."""
+    if ctype.kind == "float" or (ctype.kind == "integer" and (ctype.size == 8 or not ctype.signed)):
+        return None
+    if isinstance(strict, _Pointer):
+        return strict.quick()
+    return strict
+
+
+def _word(ctype: CType) -> str:
+    """The `struct` format of the word that carries an argument, extended to 64 bits."""
+    if ctype.kind == "float":
+        return "d" if ctype.size == 8 else "f4x"
+    if ctype.signed:
+        return "q"
+    return {1: "B7x", 2: "H6x", 4: "I4x", 8: "Q"}[ctype.size]
+
+
+def _reader(ctype: CType) -> Callable[[int], Any]:
+    """What turns the bits of a result into a Python value."""
+    if ctype.kind == "void":
+        return lambda bits: None
+    if ctype.kind == "pointer":
+        pointer = ffi.typeof("char *" if ctype.pointee is not None and ctype.pointee.kind == "char" else "void *")
+        return lambda bits: _cast(pointer, bits)
+    code = {"float": {4: "f", 8: "d"}, "bool": {1: "?"}, "char": {1: "c"}}.get(ctype.kind) or {
+        size: code if ctype.signed else code.upper() for size, code in ((1, "b"), (2, "h"), (4, "i"), (8, "q"))
+    }
+    unpack = struct.Struct("<" + code[ctype.size]).unpack
+    size = ctype.size
+    mask = (1 << 8 * size) - 1
+    return lambda bits: unpack((bits & mask).to_bytes(size, "little"))[0]

@@ -2,141 +2,187 @@
 
 from __future__ import annotations
 
-import sys
+import ctypes
+import gc
+import os
+import struct
 import types
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from kthreads._native import ffi, lib
-from kthreads.convert import Converter, converter
+from kthreads.convert import INTEGERS_AT, plan_of
 from kthreads.errors import LibraryNotFoundError, SymbolNotFoundError
-from kthreads.signature import VOID, CType, Signature, from_cffi, from_cffi_function, parse, pointer_to
+from kthreads.signature import CType, Signature, from_cffi_function, from_ctypes, parse
 
 __all__ = ["Call", "NativeFunction", "is_native", "native", "symbol"]
 
-_NEW_CALL = ffi.typeof("kt_call *")
-_MASK = (1 << 64) - 1
+_CALL = ffi.typeof("kt_call *")
+_new, _buffer, _cast = ffi.new, ffi.buffer, ffi.cast
+_CData: Any = ffi.CData
+_Lib: Any = type(lib)
+_CTypesFunction: Any = ctypes._CFuncPtr  # type: ignore[attr-defined]
+_PYTHON_API = 4  # FUNCFLAG_PYTHONAPI of ctypes
+
+
+# ---- A call ----------------------------------------------------------------------------------------------------------
 
 
 class Call:
     """A native function with its arguments, ready to run on any thread.
 
-    `result` and `errno` are known once the call has ended. Whatever the arguments point to is kept alive, and
-    buffers locked, until `finish`.
+    What the arguments point to is kept alive, and buffers stay locked against resizing, until `finish`, or as long
+    as the call lives.
+
+    Attributes:
+        function: what is called.
+        cdata: the ``kt_call *`` that it fills, owned by this object.
+        keepalive: what the arguments point to.
     """
 
     __slots__ = ("cdata", "function", "keepalive")
 
-    def __init__(self, function: NativeFunction, cdata: Any, keepalive: list[Any] | None) -> None:
+    def __init__(self, function: NativeFunction, cdata: Any, keepalive: Sequence[Any]) -> None:
         self.function = function
         self.cdata = cdata
-        self.keepalive: list[Any] | None = keepalive
+        self.keepalive = keepalive
+
+    def run(self) -> Any:
+        """Runs the call on the calling thread, without the GIL, and returns the result."""
+        lib.kt_call_run(self.cdata)
+        return self.result
 
     def finish(self, outcome: Any) -> None:
-        """Takes over how the call ended on its thread, and lets go of the arguments."""
+        """Takes over how the call ended on another thread (a ``kt_outcome *``), and lets go of the arguments."""
         self.cdata.result = outcome.result
         self.cdata.error = outcome.error
-        self.keepalive = None
+        self.keepalive = ()
 
     @property
     def result(self) -> Any:
-        """What the function returned, as the Python value of its C type."""
-        return self.function._decode(self.cdata)
+        """What the function returned, as the Python value of its C type; meaningless before the call has ended."""
+        return self.function._plan.read(self.cdata.result)
 
     @property
     def errno(self) -> int:
-        """errno as the function left it."""
+        """errno as the function left it; it was 0 when the function began."""
         return int(self.cdata.error)
 
 
-class NativeFunction:
-    """A C function: its address, its signature, and the object that keeps it loaded.
+# ---- A function ------------------------------------------------------------------------------------------------------
 
-    Called, it runs on the calling thread, without the GIL. The result has the type of its C type: int, float, bool,
-    bytes of length 1 for char, None for void, a cffi ``void *`` for pointers (``char *`` for those).
+
+class NativeFunction:
+    """A C function: its address, its signature, and the object that keeps it loaded. Made by `native` and `symbol`.
+
+    Called, it runs on the calling thread without the GIL. The result is the Python value of the C type: an int, a
+    float, a bool, bytes of length 1 for char, None for void, a cffi ``char *`` for that and a ``void *`` for all other
+    pointers. `bind` gives a `Call`, which also tells errno.
+
+    Attributes:
+        address: where it is in memory.
+        signature: its canonical C text, such as ``double(int, const double *)``.
+        name: its name, or its address in hexadecimal where it has none.
+        owner: what keeps it in memory.
+        parsed: the signature taken apart.
+        library: the library that `symbol` found it in; None for this process and for functions of other sources.
+
+    Two are equal when address and signature are, however the types are spelled. One that `symbol` made can be pickled,
+    and is looked up again by library and name.
     """
 
-    __slots__ = ("_fillers", "_template", "address", "library", "name", "owner", "parsed")
+    __slots__ = ("_from_symbol", "_plan", "_template", "address", "library", "name", "owner", "parsed")
 
     def __init__(
-        self, address: int, signature: Signature, *, name: str = "", owner: Any = None, library: str | None = None
+        self,
+        address: int,
+        signature: Signature,
+        *,
+        name: str = "",
+        owner: Any = None,
+        library: str | None = None,
+        from_symbol: bool = False,
     ) -> None:
         if not address:
-            raise ValueError(f"the native function {name or signature} is NULL")
+            raise ValueError(f"NULL function: {name or 'a function'} '{signature}' has address 0")
         self.address = address
         self.parsed = signature
-        self.name = name
+        self.name = name or f"{address:#x}"
         self.owner = owner
         self.library = library
-        self._template = ffi.new(_NEW_CALL)
-        self._template.function = ffi.cast("kt_function", address)
-        self._template.kind = _result_kind(signature.result)
-        self._fillers = _fillers(signature)
+        self._from_symbol = from_symbol
+        self._plan = plan_of(signature)
+        template = _new(_CALL)
+        template.function = _cast("kt_function", address)
+        template.kind = _result_kind(signature.result)
+        self._template = template[0]
 
     @property
     def signature(self) -> str:
-        """The C signature, such as ``double(int, const double *)``."""
-        return str(self.parsed)
+        return self.parsed.text
 
     def bind(self, args: Sequence[Any]) -> Call:
         """A call with these arguments, converted and checked.
 
         Raises:
-            TypeError, OverflowError, ValueError, BufferError: an argument does not fit; the message says which and why.
+            TypeError: the number of arguments is wrong, or the type of one; or it is read-only and its parameter is
+                not const.
+            OverflowError: a number is out of the range of its parameter.
+            ValueError: a buffer is not C-contiguous, or was released; a str has a NUL in it.
+                The message tells which argument, what is wrong and what to do.
         """
-        fillers = self._fillers
-        if len(args) != len(fillers):
-            raise TypeError(
-                f"{self.name or 'the native function'} takes {len(fillers)} arguments ({self.signature}), not {len(args)}"
-            )
-        cdata = ffi.new(_NEW_CALL, self._template[0])
-        if not fillers:
-            return Call(self, cdata, None)
+        plan = self._plan
+        if len(args) != plan.count:
+            raise TypeError(f"{self.name} takes {plan.count} arguments ({self.signature}), not {len(args)}")
+        cdata = _new(_CALL, self._template)
+        if not args:
+            return Call(self, cdata, ())
         keep: list[Any] = []
-        integers = cdata.integers
-        for (place, convert, floats), value in zip(fillers, args, strict=True):
-            if convert is not None:
-                integers[place] = convert(value, keep)
-            else:
-                _fill_float(cdata, place, floats, value)
+        try:
+            words = args
+            if plan.convert is not None:
+                words = [
+                    value if convert is None else convert(value, keep)
+                    for convert, value in zip(plan.convert, args, strict=True)
+                ]
+            if plan.order is not None:
+                words = plan.order(words)
+            plan.pack_into(_buffer(cdata), INTEGERS_AT, *words)
+        except (struct.error, TypeError, ValueError, OverflowError):
+            keep.clear()
+            words = [self._strictly(number, value, keep) for number, value in enumerate(args)]
+            plan.pack_into(_buffer(cdata), INTEGERS_AT, *(words if plan.order is None else plan.order(words)))
         return Call(self, cdata, keep)
 
-    def __call__(self, *args: Any) -> Any:
-        call = self.bind(args)
-        lib.kt_call_run(call.cdata)
-        return self._decode(call.cdata)
+    def _strictly(self, number: int, value: Any, keep: list[Any]) -> Any:
+        """Converts one argument and says of a failure which one it was."""
+        try:
+            return self._plan.strict[number](value, keep)
+        except (TypeError, OverflowError, ValueError) as error:
+            kind = next(kind for kind in (TypeError, OverflowError, ValueError) if isinstance(error, kind))
+            raise kind(f"{self.name}() argument {number + 1}: {error}") from None
 
-    def _decode(self, cdata: Any) -> Any:
-        result = self.parsed.result
-        if result.kind == "void":
-            return None
-        if result.kind == "float":
-            pointer = ffi.cast("float *" if result.size == 4 else "double *", ffi.addressof(cdata, "result"))
-            return pointer[0]
-        bits = cdata.result
-        if result.kind == "pointer":
-            is_string = result.pointee is not None and result.pointee.kind == "char"
-            return ffi.cast("char *" if is_string else "void *", bits)
-        number = bits & ((1 << 8 * result.size) - 1)
-        if result.kind == "bool":
-            return bool(number)
-        if result.kind == "char":
-            return bytes([number])
-        if result.signed and number >> (8 * result.size - 1):
-            number -= 1 << 8 * result.size
-        return number
+    def __call__(self, *args: Any) -> Any:
+        return self.bind(args).run()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, NativeFunction):
             return NotImplemented
-        return (self.address, self.parsed.abi) == (other.address, other.parsed.abi)
+        return self.address == other.address and self.parsed.abi == other.parsed.abi
 
     def __hash__(self) -> int:
         return hash((self.address, self.parsed.abi))
 
     def __repr__(self) -> str:
         origin = f" of {self.library}" if self.library else ""
-        return f"<NativeFunction {self.name or hex(self.address)}{origin}: {self.signature}>"
+        return f"<NativeFunction {self.name}{origin}: {self.signature}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self._from_symbol:
+            raise TypeError(
+                f"{self.name} cannot be pickled: an address means nothing elsewhere; take it from a library with symbol()"
+            )
+        return symbol, (self.library, self.name, self.signature)
 
 
 def _result_kind(result: CType) -> int:
@@ -145,64 +191,48 @@ def _result_kind(result: CType) -> int:
     return int(lib.KT_RESULT_FLOAT if result.kind == "float" else lib.KT_RESULT_INTEGER)
 
 
-_Filler = tuple[int, Converter | None, str]
-
-
-def _fillers(signature: Signature) -> list[_Filler]:
-    """For each parameter its place among the registers of its class, and how to get there."""
-    fillers: list[_Filler] = []
-    integers = floats = 0
-    for position, parameter in enumerate(signature.parameters, 1):
-        if parameter.kind == "float":
-            fillers.append((floats, None, parameter.text))
-            floats += 1
-        else:
-            fillers.append((integers, converter(parameter, position), ""))
-            integers += 1
-    return fillers
-
-
-def _fill_float(cdata: Any, place: int, text: str, value: Any) -> None:
-    """cffi's own conversion, into the low bytes of the word."""
-    words = ffi.cast("double *", cdata.floats) if text == "double" else ffi.cast("float *", cdata.floats)
-    try:
-        words[place if text == "double" else 2 * place] = value
-    except TypeError:
-        raise TypeError(f"{text} takes a number, not {type(value).__name__}") from None
-
-
-# ---- Where native functions come from -------------------------------------------------------------------------------
+# ---- Where native functions come from --------------------------------------------------------------------------------
 
 
 def native(obj: Any, signature: str | None = None) -> NativeFunction:
     """The native function that an object stands for.
 
     Args:
-        obj: a cffi function pointer or API-mode function, a ctypes function with argtypes and restype, a numba
-            cfunc, a PyCapsule that is named by its signature (Cython's ``__pyx_capi__``), a scipy LowLevelCallable,
-            an address, or a NativeFunction.
-        signature: needed for an address, and for a ctypes function that does not declare its types. With the others it
-            may state what they do not tell, which is const; it must agree with them otherwise.
+        obj: a cffi function pointer or function of an API-mode module; a ctypes function with argtypes and restype,
+            or a ctypes callback; a numba cfunc; a PyCapsule that is named by its signature (Cython's
+            ``__pyx_capi__``); a scipy LowLevelCallable, whose user data is not passed; an address; or a NativeFunction.
+        signature: as C declares it. Needed for an address, and for a ctypes function that does not tell its types. With
+            all others it may state what they do not know, which is what is const; it must agree with them otherwise.
 
     Raises:
-        TypeError: it is none of these, or cannot be called from registers; the message says why.
+        TypeError: it is none of these, or cannot be called from registers, or disagrees with the signature; the
+            message says why.
         ValueError: it is NULL.
     """
-    declared = None if signature is None else parse(signature)
-    found = obj if isinstance(obj, NativeFunction) else _adapt(obj, declared)
-    if found is None:
-        raise TypeError(
-            f"{type(obj).__name__} is not a native function: pass a cffi, ctypes, numba or Cython function, "
-            "or an address with a signature"
-        )
-    if declared is None or declared == found.parsed:
+    stated = None if signature is None else parse(signature)
+    if isinstance(obj, NativeFunction):
+        found = obj
+    elif isinstance(obj, int) and not isinstance(obj, bool):
+        found = _from_address(obj, stated)
+    elif (adapt := _adapter(obj)) is not None:
+        found = adapt(obj, stated)
+    else:
+        _refuse(obj)
+    if stated is None or stated == found.parsed:
         return found
-    if declared.abi != found.parsed.abi:
-        raise TypeError(f"signature {declared} does not agree with the function's own, {found.parsed}")
-    return NativeFunction(found.address, declared, name=found.name, owner=found.owner, library=found.library)
+    if (reason := stated.disagreement(found.parsed)) is not None:
+        raise TypeError(f"signature {stated} does not agree with the function's own, {found.parsed}: {reason}")
+    return NativeFunction(
+        found.address,
+        stated,
+        name=found.name,
+        owner=found.owner,
+        library=found.library,
+        from_symbol=found._from_symbol,
+    )
 
 
-def symbol(library: str | None, name: str, signature: str) -> NativeFunction:
+def symbol(library: str | os.PathLike[str] | None, name: str, signature: str) -> NativeFunction:
     """A function of a shared library, which stays loaded.
 
     Args:
@@ -211,154 +241,144 @@ def symbol(library: str | None, name: str, signature: str) -> NativeFunction:
         signature: as C declares it, such as ``unsigned long(unsigned long, const unsigned char *, unsigned int)``.
 
     Raises:
-        LibraryNotFoundError (an OSError), SymbolNotFoundError (an AttributeError).
+        LibraryNotFoundError: the library cannot be opened; an OSError.
+        SymbolNotFoundError: it has no such function; an AttributeError.
+        TypeError: the signature is not one that can be called from registers.
     """
-    import ctypes
-
-    parsed = parse(signature)
+    stated = parse(signature)
+    path = None if library is None else os.fspath(library)
     try:
-        opened = ctypes.CDLL(library)
+        opened = ctypes.CDLL(path)
     except OSError as error:
-        raise LibraryNotFoundError(f"cannot open the library {library!r}: {error}") from None
+        raise LibraryNotFoundError(f"cannot open the library {path!r}: {error}") from None
     try:
         function = opened[name]
     except AttributeError:
-        raise SymbolNotFoundError(f"{library or 'this process'} has no symbol {name!r}") from None
-    address = ctypes.cast(function, ctypes.c_void_p).value or 0
-    return NativeFunction(address, parsed, name=name, owner=opened, library=library)
+        raise SymbolNotFoundError(f"{path or 'this process'} has no symbol {name!r}") from None
+    return NativeFunction(_address_of(function), stated, name=name, owner=opened, library=path, from_symbol=True)
 
 
-_PYTHON_KINDS = (types.FunctionType, types.MethodType, type)
+_PYTHON_KINDS = frozenset([types.FunctionType, types.MethodType, type, type(None)])
 
 
 def is_native(obj: Any) -> bool:
-    """Whether `native(obj)` would take it without a signature, or refuse it only for its types."""
+    """Whether `native` takes an object for a function without being told that it is one; cheap, and never raises.
+
+    An int is not: it is an address only to who knows its signature.
+    """
     kind = type(obj)
-    if kind is NativeFunction:
-        return True
-    if kind in _PYTHON_KINDS or obj is None:
+    if kind in _PYTHON_KINDS:
         return False
-    return _source(obj) is not None
-
-
-def _source(obj: Any) -> str | None:
-    """Which of the adapters below an object is for."""
-    kind = type(obj)
-    if isinstance(obj, ffi.CData):
-        ctype = ffi.typeof(obj)
-        return (
-            "cffi" if ctype.kind == "function" or (ctype.kind == "pointer" and ctype.item.kind == "function") else None
-        )
     if kind is types.BuiltinFunctionType:
-        return "cffi" if type(obj.__self__).__name__ == "Lib" and _is_cffi_function(obj) else None
-    if kind.__name__ == "PyCapsule" and kind.__module__ == "builtins":
-        return "capsule"
-    if (ctypes := sys.modules.get("ctypes")) is not None and isinstance(obj, ctypes._CFuncPtr):
-        return "ctypes"
-    if kind.__module__.partition(".")[0] == "numba" and hasattr(obj, "address") and hasattr(obj, "ctypes"):
-        return "numba"
-    if kind.__name__ == "LowLevelCallable" and isinstance(obj, tuple):
-        return "scipy"
-    return None
+        return type(obj.__self__) is _Lib
+    return kind is NativeFunction or _adapter(obj) is not None
 
 
-def _is_cffi_function(obj: Any) -> bool:
-    try:
-        ffi.typeof(obj)
-    except TypeError:
-        return False
-    return True
+_Adapter = Callable[[Any, "Signature | None"], NativeFunction]
 
 
-def _adapt(obj: Any, declared: Signature | None) -> NativeFunction | None:
-    if isinstance(obj, int) and not isinstance(obj, bool):
-        if declared is None:
-            raise TypeError(f"the address {obj:#x} needs a signature")
-        return NativeFunction(obj, declared)
-    source = _source(obj)
-    if source is None:
-        return None
-    adapters = {
-        "cffi": _from_cffi,
-        "ctypes": _from_ctypes,
-        "capsule": _from_capsule,
-        "numba": _from_numba,
-        "scipy": _from_scipy,
-    }
-    return adapters[source](obj, declared)
+def _adapter(obj: Any) -> _Adapter | None:
+    """What makes a native function of an object of this kind."""
+    kind = type(obj)
+    if isinstance(obj, _CData):
+        return _from_cffi_pointer if ffi.typeof(obj).kind == "function" else None
+    if isinstance(obj, types.BuiltinFunctionType):
+        return _from_cffi_library if type(obj.__self__) is _Lib else None
+    if isinstance(obj, _CTypesFunction):
+        return _from_ctypes
+    if _is_capsule(obj):
+        return _from_capsule
+    if isinstance(obj, tuple):
+        return _from_scipy if len(obj) and _is_capsule(tuple.__getitem__(obj, 0)) else None
+    return _from_numba if hasattr(kind, "address") and hasattr(kind, "ctypes") else None
 
 
-def _from_cffi(obj: Any, declared: Signature | None) -> NativeFunction:
-    ctype = ffi.typeof(obj)
-    if isinstance(obj, ffi.CData):
-        pointer, name = obj, ""
-    else:
-        pointer, name = ffi.addressof(obj.__self__, obj.__name__), obj.__name__
-    return NativeFunction(int(ffi.cast("uintptr_t", pointer)), from_cffi_function(ctype), name=name, owner=obj)
+def _refuse(obj: Any) -> NoReturn:
+    kind = type(obj)
+    advice = ""
+    if kind.__module__.partition(".")[0] == "numba":
+        advice = "; compile it with numba.cfunc and a signature, which numba.njit functions lack"
+    elif callable(obj):
+        advice = "; Python callables run by Thread(target), not as native functions"
+    raise TypeError(
+        f"{kind.__name__} is not a native function: pass a function of cffi or ctypes, a numba cfunc, a PyCapsule "
+        f"of Cython, or an address with its signature{advice}"
+    )
 
 
-def _from_ctypes(obj: Any, declared: Signature | None) -> NativeFunction:
-    import ctypes
+def _address_of(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
+
+def _from_address(address: int, stated: Signature | None) -> NativeFunction:
+    if stated is None:
+        raise TypeError(f"the address {address:#x} needs a signature, which tells its types: pass signature=")
+    if not 0 <= address < 1 << 64:
+        raise ValueError(f"{address} is not an address")
+    return NativeFunction(address, stated)
+
+
+def _from_cffi_pointer(obj: Any, stated: Signature | None) -> NativeFunction:
+    return NativeFunction(int(_cast("uintptr_t", obj)), from_cffi_function(ffi.typeof(obj)), owner=obj)
+
+
+def _from_cffi_library(obj: Any, stated: Signature | None) -> NativeFunction:
+    pointer = ffi.addressof(obj.__self__, obj.__name__)
+    own = from_cffi_function(ffi.typeof(pointer))
+    return NativeFunction(int(_cast("uintptr_t", pointer)), own, name=obj.__name__, owner=obj)
+
+
+def _from_ctypes(obj: Any, stated: Signature | None) -> NativeFunction:
     name = getattr(obj, "__name__", "")
-    if obj._flags_ & 4:  # FUNCFLAG_PYTHONAPI
-        raise TypeError(
-            f"{name or 'a PYFUNCTYPE function'} expects the GIL to be held, and a native thread never takes it"
-        )
-    if obj.argtypes is None and declared is None:
-        raise TypeError(f"the ctypes function {name or obj} declares no argtypes: set them, or pass a signature")
-    address = ctypes.cast(obj, ctypes.c_void_p).value or 0
-    if obj.argtypes is None and declared is not None:
-        return NativeFunction(address, declared, name=name, owner=obj)
-    result = VOID if obj.restype is None else _ctypes_type(obj.restype)
-    return NativeFunction(address, Signature(result, tuple(map(_ctypes_type, obj.argtypes))), name=name, owner=obj)
+    if type(obj)._flags_ & _PYTHON_API:
+        raise TypeError(f"{name or 'a PYFUNCTYPE function'} needs the GIL, which a native call does not hold")
+    address = _address_of(obj)
+    # restype is int where nobody has set it, and only the references that a function holds tell the difference.
+    tells_result = hasattr(type(obj), "_argtypes_") or any(held is obj.restype for held in gc.get_referents(obj))
+    if stated is None and (obj.argtypes is None or not tells_result):
+        missing = " and no ".join(["argtypes"] * (obj.argtypes is None) + ["restype"] * (not tells_result))
+        raise TypeError(f"the ctypes function {name or obj} declares no {missing}: set that, or pass signature=")
+    if stated is not None and obj.argtypes is None:
+        return NativeFunction(address, stated, name=name, owner=obj)
+    result = from_ctypes(obj.restype) if tells_result or stated is None else stated.result
+    own = Signature(result, tuple(map(from_ctypes, obj.argtypes)))
+    return NativeFunction(address, own, name=name, owner=obj)
 
 
-_CTYPES_CODES = {
-    "c": "char", "b": "signed char", "B": "unsigned char", "h": "short", "H": "unsigned short", "i": "int",
-    "I": "unsigned int", "l": "long", "L": "unsigned long", "q": "long long", "Q": "unsigned long long", "f": "float",
-    "d": "double", "?": "_Bool", "g": "long double", "u": "wchar_t",
-}  # fmt: skip
+def _from_numba(obj: Any, stated: Signature | None) -> NativeFunction:
+    own = _from_ctypes(obj.ctypes, None).parsed
+    return NativeFunction(int(obj.address), own, name=getattr(obj, "__name__", ""), owner=obj)
 
 
-def _ctypes_type(kind: Any) -> CType:
-    """The C type of a ctypes type."""
-    import ctypes
+# ---- Capsules ---------------------------------------------------------------------------------------------------------
 
-    if issubclass(kind, (ctypes._Pointer, ctypes.Array)):
-        item = kind._type_
-        if isinstance(getattr(item, "_type_", None), str) and item._type_ in _CTYPES_CODES:
-            return pointer_to(ffi.typeof(_CTYPES_CODES[item._type_]), None)
-        return CType("pointer", 8, False, f"{item.__name__} *")
-    if issubclass(kind, ctypes._CFuncPtr):  # type: ignore[attr-defined]
-        return CType("pointer", 8, False, "void (*)()")
-    code = getattr(kind, "_type_", None)
-    if code in ("P", "z", "Z"):
-        return pointer_to(ffi.typeof({"P": "void", "z": "char", "Z": "wchar_t"}[code]), None)
-    if not isinstance(code, str) or code not in _CTYPES_CODES:
-        raise TypeError(f"ctypes.{kind.__name__} by value is not supported: pass a pointer to it")
-    return from_cffi(ffi.typeof(_CTYPES_CODES[code]))
+_capsule_name: Any = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
+_capsule_pointer: Any = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
 
 
-def _from_numba(obj: Any, declared: Signature | None) -> NativeFunction:
-    typed = _from_ctypes(obj.ctypes, declared)
-    return NativeFunction(int(obj.address), typed.parsed, name=getattr(obj, "__name__", ""), owner=obj)
+def _is_capsule(obj: Any) -> bool:
+    kind = type(obj)
+    return kind.__name__ == "PyCapsule" and kind.__module__ == "builtins"
 
 
-def _from_capsule(obj: Any, declared: Signature | None) -> NativeFunction:
-    import ctypes
-
-    api = ctypes.pythonapi
-    get_name = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", api))
-    get_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", api))
-    name = get_name(obj)
-    if name is None and declared is None:
-        raise TypeError("a PyCapsule without a name does not tell its signature: pass one")
-    own = declared if name is None else parse(name.decode())
+def _from_capsule(obj: Any, stated: Signature | None) -> NativeFunction:
+    name = _capsule_name(obj)
+    if stated is None and name is None:
+        raise TypeError("a PyCapsule without a name does not tell its types: pass signature=")
+    try:
+        own = parse(name.decode()) if name is not None else stated
+    except TypeError as error:
+        if stated is None:
+            raise TypeError(
+                f"the name of the PyCapsule is no signature that can be called; pass signature=: {error}"
+            ) from None
+        own = stated
     assert own is not None
-    return NativeFunction(get_pointer(obj, name) or 0, own, owner=obj)
+    return NativeFunction(_capsule_pointer(obj, name) or 0, own, owner=obj)
 
 
-def _from_scipy(obj: Any, declared: Signature | None) -> NativeFunction:
-    found = _from_capsule(tuple.__getitem__(obj, 0), declared)
+def _from_scipy(obj: Any, stated: Signature | None) -> NativeFunction:
+    found = _from_capsule(tuple.__getitem__(obj, 0), stated)
     return NativeFunction(found.address, found.parsed, owner=obj)

@@ -376,6 +376,8 @@ def test_functions_are_equal_by_address_and_types(function):
         ("int(double x[3], size_t n)", "int(double *, size_t)"),
         ("int(char *const name)", "int(char *)"),
         ("int(const char **names)", "int(const char **)"),
+        ("int main(int argc, char *const argv[])", "int(int, char *const *)"),
+        ("void each(int visit(double), void *context)", "void(int (*)(double), void *)"),
         ("FILE *(const char *restrict path)", "FILE *(const char *)"),
     ],
 )  # fmt: skip
@@ -471,7 +473,7 @@ def test_a_structure_by_value_is_refused_for_cffi_and_ctypes():
     own.cdef("struct point { double x; };")
     point = type("point", (ctypes.Structure,), {"_fields_": [("x", ctypes.c_double)]})
     for obj in (own.cast("void(*)(struct point)", 8), ctypes.CFUNCTYPE(None, point)(8)):
-        with pytest.raises(TypeError, match="struct point by value .* pass a pointer to it"):
+        with pytest.raises(TypeError, match=r"struct point by value .* pass a pointer to it"):
             kthreads.native(obj)
 
 
@@ -510,12 +512,19 @@ def test_numba_knows_no_const_so_signature_may_state_it():
 
 def test_a_numba_dispatcher_is_refused_with_advice_to_use_cfunc():
     numba = pytest.importorskip("numba")
-    with pytest.raises(TypeError, match="numba.cfunc"):
+    with pytest.raises(TypeError, match=r"numba\.cfunc"):
         kthreads.native(numba.njit(lambda x: x))
+
+
+@pytest.mark.parametrize("address", [-1, 2**64])
+def test_an_address_outside_of_memory_is_refused(address):
+    with pytest.raises(ValueError, match="is not an address"):
+        kthreads.native(address, "void(void)")
 
 
 def test_a_native_function_passes_through(function):
     found = function("same_i32", "int(int)")
+    assert is_native(found)
     assert kthreads.native(found) is found
 
 

@@ -49,7 +49,7 @@ def test_a_function_knows_its_name_library_and_canonical_signature(native_librar
 
 
 def test_a_missing_library_is_an_oserror_that_names_it():
-    with pytest.raises(OSError, match="libnosuch.so.9") as caught:
+    with pytest.raises(OSError, match=r"libnosuch\.so\.9") as caught:
         kthreads.symbol("libnosuch.so.9", "f", "void(void)")
     assert isinstance(caught.value, kthreads.KThreadsError)
 

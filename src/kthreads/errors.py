@@ -17,7 +17,7 @@ class ThreadStateError(KThreadsError, RuntimeError):
     """A thread was asked for what it cannot do now: started twice, joined before its start, joined by itself."""
 
 
-class ThreadLimitError(KThreadsError, RuntimeError, OSError):
+class ThreadLimitError(KThreadsError, OSError, RuntimeError):
     """The kernel refused one more thread (EAGAIN); the message names the limits and where they stand."""
 
 

@@ -101,7 +101,7 @@ class Thread(threading.Thread):
         self._daemon = threading.current_thread().daemon if daemon is None else bool(daemon)
         self._function: NativeFunction | None = None
         self._call: Call | _PythonCall | None = None
-        self._handle: Any = None
+        self._kt: Any = None  # the handle; "_handle" is threading.Thread's own since 3.13
         self._place: Any = None
         self._started_once = False
         self._outcome: Any = None
@@ -150,12 +150,12 @@ class Thread(threading.Thread):
             self._started_once = False
             _running.discard(self)
             raise self._spec.error(-code)
-        self._handle = ffi.gc(place[0], lib.kt_thread_free)
+        self._kt = ffi.gc(place[0], lib.kt_thread_free)
         self._place = None
 
     def _live(self) -> Any:
         """The handle, until the outcome has been taken over; also on the thread before start() has returned."""
-        place, handle = self._place, self._handle
+        place, handle = self._place, self._kt
         if handle is None and place is not None and self._outcome is None:
             handle = place[0] or None
         return handle
@@ -221,12 +221,12 @@ class Thread(threading.Thread):
 
     def _end(self, outcome: Any) -> None:
         """Takes over what an ended thread left behind. Done twice it does no harm."""
-        handle = self._handle
+        handle = self._kt
         if handle is not None:
             self._flags = lib.kt_thread_flags(handle)
             self._reused = bool(lib.kt_thread_reused(handle))
         self._outcome = outcome
-        self._handle = None
+        self._kt = None
         _running.discard(self)
         if self._call is not None:
             self._call.finish(outcome)

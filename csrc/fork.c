@@ -2,8 +2,9 @@
 
 #include <pthread.h>
 
+static pthread_mutex_t probing = PTHREAD_MUTEX_INITIALIZER; /* taken before the other */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static void (*forget_other_threads)(void);
+static int registered;
 
 void kt__lock(void)
 {
@@ -15,14 +16,41 @@ void kt__unlock(void)
     pthread_mutex_unlock(&lock);
 }
 
-static void in_child(void)
+void kt__lock_probing(void)
 {
-    forget_other_threads();
-    kt__unlock();
+    pthread_mutex_lock(&probing);
 }
 
-int kt__fork_handlers(void (*child)(void))
+void kt__unlock_probing(void)
 {
-    forget_other_threads = child;
-    return -pthread_atfork(kt__lock, kt__unlock, in_child);
+    pthread_mutex_unlock(&probing);
+}
+
+static void before(void)
+{
+    kt__lock_probing();
+    kt__lock();
+}
+
+static void in_parent(void)
+{
+    kt__unlock();
+    kt__unlock_probing();
+}
+
+static void in_child(void)
+{
+    kt__forget_other_threads();
+    in_parent();
+}
+
+/* As the library is loaded: later, another thread's fork could come between. */
+static __attribute__((constructor)) void register_handlers(void)
+{
+    registered = pthread_atfork(before, in_parent, in_child);
+}
+
+bool kt__fork_handled(void)
+{
+    return registered == 0;
 }

@@ -91,7 +91,7 @@ static const char *self_check(void)
 
 static void probe_and_check(void)
 {
-    if (kt__fork_handlers(kt__forget_other_threads) < 0) {
+    if (!kt__fork_handled()) {
         missing = "memory for fork handlers";
         return;
     }
@@ -107,8 +107,15 @@ static void probe_and_check(void)
 
 int kt__ready(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, probe_and_check);
+    static _Atomic(bool) ready;
+    if (!atomic_load_explicit(&ready, memory_order_acquire)) {
+        kt__lock_probing();
+        if (!atomic_load_explicit(&ready, memory_order_relaxed)) {
+            probe_and_check();
+            atomic_store_explicit(&ready, true, memory_order_release);
+        }
+        kt__unlock_probing();
+    }
     return missing ? -ENOTSUP : 0;
 }
 

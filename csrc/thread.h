@@ -147,9 +147,6 @@ void kt__reap_some(void);
 void kt__reap_all(void);
 size_t kt__detached_count(void);
 
-/* In a forked child, with the lock held. */
-void kt__forget_other_threads(void);
-
 /* ---- park.c: reusable threads between two runs --------------------------------------------------- */
 
 /* A parked thread that fits, taken out of the lot, or NULL. */

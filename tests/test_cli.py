@@ -55,7 +55,16 @@ def test_demo_says_when_there_is_nothing_to_do(tmp_path):
 def test_doctor_prints_what_it_found():
     done = kthreads("doctor")
     assert done.returncode == 0, done.stderr
-    for word in ("clone3", "glibc", "self-check", "passed", "struct pthread", "threads-max", "pid_max", "max_map_count"):
+    for word in (
+        "clone3",
+        "glibc",
+        "self-check",
+        "passed",
+        "struct pthread",
+        "threads-max",
+        "pid_max",
+        "max_map_count",
+    ):
         assert word in done.stdout
 
 

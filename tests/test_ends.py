@@ -41,7 +41,15 @@ def script(native_library):
 
     def run(body, *, check=True, timeout=60, options=()):
         done = subprocess.run(
-            [sys.executable, "-W", "ignore::DeprecationWarning", *options, "-c", PRELUDE + textwrap.dedent(body), native_library],
+            [
+                sys.executable,
+                "-W",
+                "ignore::DeprecationWarning",
+                *options,
+                "-c",
+                PRELUDE + textwrap.dedent(body),
+                native_library,
+            ],
             capture_output=True,
             text=True,
             timeout=timeout,

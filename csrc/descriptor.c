@@ -1,6 +1,7 @@
 #include "descriptor.h"
 
 #include "cpu.h"
+#include "mutex.h"
 
 #include <string.h>
 
@@ -9,7 +10,7 @@ enum { UNKNOWN_ROOM = 2 << 20 };
 
 static uintptr_t align_down(uintptr_t address, size_t alignment)
 {
-    return address / alignment * alignment;
+    return address & ~(uintptr_t)(alignment - 1);
 }
 
 static size_t alignment_of(const struct kt__libc *libc)
@@ -112,25 +113,6 @@ void kt__descriptor_drop(const struct kt__libc *libc, char *descriptor)
     libc->deallocate_tls(tls, false);
 }
 
-/* The low-level lock of glibc: 0 free, 1 held, 2 held and perhaps waited for (nptl/lowlevellock.h). */
-static void lock_threads(kt__word *lock)
-{
-    uint32_t free = 0;
-    if (atomic_compare_exchange_strong_explicit(lock, &free, 1, memory_order_acquire, memory_order_relaxed)) {
-        return;
-    }
-    while (atomic_exchange_explicit(lock, 2, memory_order_acquire) != 0) {
-        kt__futex_wait(lock, 2, KT_FUTEX_PRIVATE, -1);
-    }
-}
-
-static void unlock_threads(kt__word *lock)
-{
-    if (atomic_exchange_explicit(lock, 0, memory_order_release) > 1) {
-        kt__futex_wake(lock, 1, KT_FUTEX_PRIVATE);
-    }
-}
-
 void kt__descriptor_link(const struct kt__libc *libc, char *descriptor)
 {
     struct kt__ring *head = libc->threads;
@@ -138,14 +120,14 @@ void kt__descriptor_link(const struct kt__libc *libc, char *descriptor)
     if (!head) {
         return;
     }
-    lock_threads(libc->threads_lock);
+    kt__mutex_lock(libc->threads_lock);
     ring->next = head->next;
     ring->prev = head;
     /* libc's signal-free readers hold the lock; a debugger may stop us anywhere and walks `next`. */
     atomic_thread_fence(memory_order_release);
     head->next->prev = ring;
     head->next = ring;
-    unlock_threads(libc->threads_lock);
+    kt__mutex_unlock(libc->threads_lock);
 }
 
 void kt__descriptor_unlink(const struct kt__libc *libc, char *descriptor)
@@ -154,8 +136,8 @@ void kt__descriptor_unlink(const struct kt__libc *libc, char *descriptor)
     if (!libc->threads) {
         return;
     }
-    lock_threads(libc->threads_lock);
+    kt__mutex_lock(libc->threads_lock);
     ring->next->prev = ring->prev;
     ring->prev->next = ring->next;
-    unlock_threads(libc->threads_lock);
+    kt__mutex_unlock(libc->threads_lock);
 }

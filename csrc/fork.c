@@ -1,29 +1,31 @@
 #include "fork.h"
 
+#include "mutex.h"
+
 #include <pthread.h>
 
-static pthread_mutex_t probing = PTHREAD_MUTEX_INITIALIZER; /* taken before the other */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static kt__word probing; /* taken before the other */
+static kt__word lock;
 static int registered;
 
 void kt__lock(void)
 {
-    pthread_mutex_lock(&lock);
+    kt__mutex_lock(&lock);
 }
 
 void kt__unlock(void)
 {
-    pthread_mutex_unlock(&lock);
+    kt__mutex_unlock(&lock);
 }
 
 void kt__lock_probing(void)
 {
-    pthread_mutex_lock(&probing);
+    kt__mutex_lock(&probing);
 }
 
 void kt__unlock_probing(void)
 {
-    pthread_mutex_unlock(&probing);
+    kt__mutex_unlock(&probing);
 }
 
 static void before(void)

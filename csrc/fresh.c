@@ -4,7 +4,6 @@
 #include "images.h"
 #include "thread.h"
 
-#include <fenv.h>
 #include <locale.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -58,6 +57,7 @@ void kt__inherited_now(struct kt__inherited *inherited)
 {
     memset(inherited, 0, sizeof *inherited);
     kt__syscall(SYS_sched_getaffinity, 0, sizeof inherited->cpus, inherited->cpus);
+    inherited->float_control = kt__float_control() & ~(uint64_t)KT_FLOAT_FLAGS;
     prctl(PR_GET_NAME, inherited->name);
     inherited->nice = (int32_t)syscall(SYS_getpriority, PRIO_PROCESS, 0); /* 20 - nice */
 }
@@ -93,6 +93,8 @@ bool kt__make_fresh(struct kt_thread *thread)
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, NULL);
     uselocale(LC_GLOBAL_LOCALE);
-    fesetenv(FE_DFL_ENV);
+    if (kt__float_control() != thread->inherited.float_control) {
+        kt__set_float_control(thread->inherited.float_control);
+    }
     return restore_inherited(&thread->inherited);
 }

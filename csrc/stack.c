@@ -53,7 +53,11 @@ static struct class *classes;
 
 static size_t page_size(void)
 {
-    return (size_t)sysconf(_SC_PAGESIZE);
+    static size_t size;
+    if (!size) {
+        size = (size_t)sysconf(_SC_PAGESIZE);
+    }
+    return size;
 }
 
 static size_t round_up(size_t size, size_t step)

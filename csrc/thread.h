@@ -51,6 +51,7 @@ enum { KT_SETUP_PENDING = 1 }; /* in `setup`; then 0 or an errno value with its 
 /* What a fresh thread inherits from the thread that starts it, and a parked one must not keep. */
 struct kt__inherited {
     uint64_t cpus[16]; /* 1,024 CPUs, as cpu_set_t has */
+    uint64_t float_control;
     char name[16];
     int32_t nice;
 };

@@ -122,8 +122,8 @@ static const struct kind {
     const char *name;
     void (*operation)(void);
 } kinds[] = {
-    {"pthread", by_pthread},       {"clone", by_clone},           {"clone3", by_clone3},
-    {"reuse", by_reuse},           {"bare_clone", by_bare_clone}, {"bare_backend", by_bare_backend},
+    {"pthread", by_pthread}, {"clone", by_clone},           {"clone3", by_clone3},
+    {"reuse", by_reuse},     {"bare_clone", by_bare_clone}, {"bare_backend", by_bare_backend},
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };

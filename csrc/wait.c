@@ -45,7 +45,9 @@ static void fill_in(const struct kt_thread *thread, kt_outcome *outcome)
                             .error = thread->call.error,
                             .tid = kt_thread_tid(thread),
                             .ident = thread->ident,
-                            .cpu_ns = thread->cpu_ns};
+                            .cpu_ns = thread->cpu_ns,
+                            .flags = thread->flags,
+                            .reused = thread->reused};
 }
 
 int kt_thread_wait(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)

@@ -385,18 +385,12 @@ def test_a_pointer_lives_as_long_as_the_call():
     assert gone() is None
 
 
-def test_a_finished_call_knows_how_it_ended():
-    call = kthreads.native(1, "int(void)").bind(())
-    call.finish(ffi.new("kt_outcome *", {"result": 7, "error": 11}))
-    assert (call.result, call.errno) == (7, 11)
-
-
 def test_a_finished_call_lets_go_of_its_arguments():
     memory = bytearray(8)
     call = taking("void *").bind((memory,))
     with pytest.raises(BufferError):
         memory.append(1)
-    call.finish(ffi.new("kt_outcome *"))
+    call.finish()
     memory.append(1)
 
 

@@ -245,7 +245,7 @@ def test_a_buffer_is_locked_until_the_call_has_ended(function):
     bound = function("same_pointer", "void *(void *)").bind((memory,))
     with pytest.raises(BufferError):
         memory.append(1)
-    bound.finish(ffi.new("kt_outcome *"))
+    bound.finish()
     memory.append(1)
     thread.start()
     gate[0] = 1

@@ -19,6 +19,11 @@ void kt_python_run(void *callable)
     PyGILState_Release(state); /* frees the thread state, and with it threading.local values */
 }
 
+void kt_python_free(kt_thread **place)
+{
+    kt_thread_free(*place);
+}
+
 void kt_python_keep(void *object)
 {
     PyGILState_STATE state = PyGILState_Ensure(); /* cffi gave the GIL up for this call */

@@ -5,6 +5,9 @@
  * An exception is reported as unraisable. The caller keeps the callable alive until the end. */
 void kt_python_run(void *callable);
 
+/* Frees the handle that a thread was started into, if it was: the destructor of what holds it. */
+void kt_python_free(kt_thread **place);
+
 /* Takes a reference to `object` that is never given back: what a native function still uses must
  * outlive the interpreter. */
 void kt_python_keep(void *object);

@@ -39,14 +39,8 @@ from kthreads.errors import (  # noqa: E402
 from kthreads.flags import SHARE_ALL, THREAD_NAMESPACES, CloneFlags  # noqa: E402
 from kthreads.memory import Usage, park_timeout, trim, usage  # noqa: E402
 from kthreads.native import NativeFunction, native, symbol  # noqa: E402
-from kthreads.thread import (  # noqa: E402
-    ALL_COMPLETED,
-    FIRST_COMPLETED,
-    FIRST_EXCEPTION,
-    Thread,
-    WaitResult,
-    wait,
-)
+from kthreads.thread import Thread  # noqa: E402
+from kthreads.waiting import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, WaitResult, wait  # noqa: E402
 
 __all__ = [
     "ALL_COMPLETED",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kthreads._native import ffi, lib
-from kthreads.thread import sweep
+from kthreads.alive import sweep
 
 
 class Usage(NamedTuple):

@@ -52,16 +52,14 @@ class Call:
         lib.kt_call_run(self.cdata)
         return self.result
 
-    def finish(self, outcome: Any) -> None:
-        """Takes over how the call ended on another thread (a ``kt_outcome *``), and lets go of the arguments."""
-        self.cdata.result = outcome.result
-        self.cdata.error = outcome.error
+    def finish(self) -> None:
+        """Lets go of the arguments: the call has ended, on this thread or on another."""
         self.keepalive = ()
 
     @property
     def result(self) -> Any:
         """What the function returned, as the Python value of its C type; meaningless before the call has ended."""
-        return self.function._plan.read(self.cdata.result)
+        return self.function.read(self.cdata.result)
 
     @property
     def errno(self) -> int:
@@ -120,6 +118,10 @@ class NativeFunction:
     @property
     def signature(self) -> str:
         return self.parsed.text
+
+    def read(self, word: int) -> Any:
+        """The Python value of a result, from the 64 bits that the function left in its return register."""
+        return self._plan.read(word)
 
     def bind(self, args: Sequence[Any]) -> Call:
         """A call with these arguments, converted and checked.

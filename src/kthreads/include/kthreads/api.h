@@ -88,6 +88,8 @@ typedef struct kt_outcome {
     int32_t tid;
     uintptr_t ident;
     int64_t cpu_ns; /* with KT_OPTION_CPU_TIME, else -1 */
+    uint64_t flags; /* that clone was called with */
+    int32_t reused; /* 1 when it was started on a parked thread */
 } kt_outcome;
 
 /* Waits until the thread has ended. Any number of threads may wait, any number of times.

@@ -20,8 +20,12 @@ from rich.table import Table
 
 from kthreads.native import NativeFunction, symbol
 from kthreads.thread import Thread
+from kthreads.waiting import FIRST_COMPLETED, wait
 
 PART_SIZE = 4 << 20  # bytes of a file that one call takes
+LARGE = 128 << 10  # bytes from which a call is worth a thread
+SMALL_AT_A_TIME = 64  # files
+OTHERS = {"site-packages", "dist-packages"}  # what Python's own library folder holds of others
 LIBRARY = "libz.so.1"
 
 
@@ -44,17 +48,24 @@ class Work:
     size: int = 0
 
     def add(self, path: Path) -> None:
-        """Maps one file; an empty one has no part."""
+        """Takes in one file: a small one is read, a large one mapped (and holds a descriptor); an empty one has no part."""
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            mapped = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if size else None
-        view = memoryview(mapped) if mapped is not None else memoryview(b"")
-        for index, begin in enumerate(range(0, size, PART_SIZE)):
+            if size < LARGE:
+                view = memoryview(file.read())
+            else:
+                self.maps.append(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+                view = memoryview(self.maps[-1])
+        for index, begin in enumerate(range(0, len(view), PART_SIZE)):
             self.parts.append(Part(len(self.paths), index, view[begin : begin + PART_SIZE]))
-        if mapped is not None:
-            self.maps.append(mapped)
         self.paths.append(path)
-        self.size += size
+        self.size += len(view)
+
+    def by_size(self) -> tuple[list[int], list[int]]:
+        """The parts that are worth a thread and those that are not, each with the largest last."""
+        order = sorted(range(len(self.parts)), key=lambda at: len(self.parts[at].view))
+        first_large = sum(len(part.view) < LARGE for part in self.parts)
+        return order[first_large:], order[:first_large]
 
     def touch(self) -> None:
         """Reads every page once, so that no run is the one that waits for the disk."""
@@ -63,12 +74,12 @@ class Work:
 
 
 def files_below(path: Path) -> Iterator[Path]:
-    """The path if it is a file; all regular files below it, in order, if it is a folder."""
+    """The path if it is a file; the regular files below it, in order, but for packages, if it is a folder."""
     if path.is_file():
         yield path
         return
     for folder, folders, names in os.walk(path):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if name not in OTHERS)
         for name in sorted(names):
             file = Path(folder, name)
             if file.is_file() and not file.is_symlink() and os.access(file, os.R_OK):
@@ -108,8 +119,8 @@ def run_serial(crc32: NativeFunction, work: Work, advance: Advance) -> Run:
     return Run("one thread", time.perf_counter() - begin, crcs, [worker])
 
 
-def run_threading(work: Work, count: int, advance: Advance) -> Run:
-    """The parts shared out among `count` threading.Threads, by Python's own zlib (which gives the GIL up for a part)."""
+def run_threading(crc32: NativeFunction, work: Work, count: int, advance: Advance) -> Run:
+    """The parts shared out among `count` threading.Threads, which give the GIL up for each call and take it again."""
     crcs = [0] * len(work.parts)
     workers = [Worker() for _ in range(count)]
     todo = iter(range(len(work.parts)))
@@ -121,7 +132,7 @@ def run_threading(work: Work, count: int, advance: Advance) -> Run:
                 at = next(todo, None)
             if at is None:
                 break
-            crcs[at] = zlib.crc32(work.parts[at].view)
+            crcs[at] = crc32(0, work.parts[at].view, len(work.parts[at].view))
             advance(len(work.parts[at].view))
         worker.tid, worker.cpu_s, worker.flags = threading.get_native_id(), time.thread_time(), "pthread_create"
 
@@ -135,32 +146,44 @@ def run_threading(work: Work, count: int, advance: Advance) -> Run:
 
 
 def run_kthreads(crc32: NativeFunction, work: Work, count: int, advance: Advance) -> Run:
-    """The parts on `count` kernel threads, one per CPU: each starts on a parked one, runs crc32 and parks again."""
+    """The large parts on kernel threads, which leave the GIL to this thread: it sees to the small files meanwhile."""
     crcs = [0] * len(work.parts)
+    main = Worker(threading.get_native_id(), flags="the main thread")
     workers: dict[int, Worker] = {}
-    begin = time.perf_counter()
-    lanes: list[tuple[int, Thread] | None] = [None] * count
-    todo = iter(range(len(work.parts)))
-    live = True
-    while live:
-        live = False
-        for lane, busy in enumerate(lanes):
-            if busy is not None:
-                at, thread = busy
-                thread.join()
-                crcs[at] = int(thread.result)
-                worker = workers.setdefault(int(thread.native_id or 0), Worker(int(thread.native_id or 0)))
-                worker.cpu_s += thread.cpu_time()
-                worker.flags = f"{int(thread.flags):#x}"
-                advance(len(work.parts[at].view))
-            lanes[lane] = None
-            if (at_next := next(todo, None)) is not None:
-                view = work.parts[at_next].view
-                thread = Thread(crc32, (0, view, len(view)), reuse=True)
-                thread.start()
-                lanes[lane] = (at_next, thread)
-                live = True
-    return Run("kthreads.Thread", time.perf_counter() - begin, crcs, list(workers.values()))
+    running: dict[Thread, int] = {}
+    large, small = work.by_size()
+
+    def start(at: int) -> None:
+        view = work.parts[at].view
+        thread = Thread(crc32, (0, view, len(view)), reuse=True)
+        thread.start()
+        running[thread] = at
+
+    def finish(thread: Thread) -> None:
+        at = running.pop(thread)
+        crcs[at] = thread.result
+        worker = workers.setdefault(int(thread.native_id or 0), Worker(int(thread.native_id or 0)))
+        worker.cpu_s += thread.cpu_time()
+        worker.flags = f"{int(thread.flags):#x}"
+        advance(len(work.parts[at].view))
+
+    def see_to_small_files() -> None:
+        for at in small[-SMALL_AT_A_TIME:]:
+            crcs[at] = crc32(0, work.parts[at].view, len(work.parts[at].view))
+            advance(len(work.parts[at].view))
+        del small[-SMALL_AT_A_TIME:]
+
+    begin, cpu = time.perf_counter(), time.thread_time()
+    while large or small or running:
+        lanes = max(1, count - 1) if small else count  # this thread has a CPU, too
+        while large and len(running) < lanes:
+            start(large.pop())
+        if small:
+            see_to_small_files()
+        for thread in wait(running, timeout=0 if small else None, return_when=FIRST_COMPLETED).done:
+            finish(thread)
+    main.cpu_s = time.thread_time() - cpu
+    return Run("kthreads.Thread", time.perf_counter() - begin, crcs, [main, *workers.values()])
 
 
 def combine(crc32_combine: NativeFunction, work: Work, crcs: list[int]) -> list[int]:
@@ -228,13 +251,14 @@ def _speed_table(work: Work, runs: list[Run]) -> Table:
     return table
 
 
-def _story(work: Work, count: int, ours: Run) -> str:
+def _story(work: Work, ours: Run) -> str:
+    large, small = work.by_size()
     return (
-        f"{len(work.parts)} parts of {len(work.paths)} files went to crc32 of {LIBRARY}, called on "
-        f"{len(ours.workers)} kernel threads that clone(2) made ({count} at a time, one per CPU). They share memory, files and "
-        "signal handlers with this process (the flags above), have a libc descriptor of their own, and never took "
-        "the GIL. Each was joined on the word that the kernel clears when a thread ends, or was parked after its part "
-        "and given the next one; crc32_combine put the parts of each file together, and zlib.crc32 agrees."
+        f"{len(large)} parts of {len(work.paths)} files went to crc32 of {LIBRARY} on {len(ours.workers) - 1} kernel "
+        "threads that clone(2) made. They share memory, files and signal handlers with this process (the flags above), "
+        "have a libc descriptor of their own, and never took the GIL: Python was free to see to "
+        f"{len(small)} small files meanwhile. Each thread was parked after a part and started again for the next; "
+        "crc32_combine put the parts of each file together, and zlib.crc32 agrees."
     )
 
 
@@ -242,7 +266,7 @@ def _measure(work: Work, count: int, console: Console) -> list[Run]:
     crc32 = symbol(LIBRARY, "crc32", "unsigned long(unsigned long, const unsigned char *, unsigned int)")
     ways: list[Callable[[Advance], Run]] = [
         lambda advance: run_serial(crc32, work, advance),
-        lambda advance: run_threading(work, count, advance),
+        lambda advance: run_threading(crc32, work, count, advance),
         lambda advance: run_kthreads(crc32, work, count, advance),
     ]
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
@@ -287,7 +311,7 @@ def _run(options: argparse.Namespace) -> int:
     if any(total != wanted for total in totals):
         errors.print("kthreads demo: the checksums DIFFER from zlib.crc32's", style="bold red")
         return 1
-    console.print(_story(work, count, runs[-1]))
+    console.print(_story(work, runs[-1]))
     return 0
 
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <fenv.h>
 #include <iconv.h>
 #include <locale.h>
 #include <netdb.h>
@@ -555,4 +556,46 @@ int algorithms_run(void)
     EXPECT(numbers[0] == 0 && numbers[499] == 499);
     EXPECT(bsearch(&key, numbers, 500, sizeof key, compare) == &numbers[250]);
     return 0;
+}
+
+/* ---- What one thread changes and the next must not see
+ * -------------------------------------------------------- */
+
+/* The next five change one thing each of their thread, after checking that nobody has before. */
+
+int a_changed_signal_mask_is_not_seen(void)
+{
+    sigset_t mask;
+    EXPECT(pthread_sigmask(SIG_SETMASK, NULL, &mask) == 0);
+    EXPECT(sigismember(&mask, SIGUSR1) && sigismember(&mask, SIGTERM) && !sigismember(&mask, SIGFPE));
+    sigfillset(&mask);
+    sigdelset(&mask, SIGUSR1);
+    return pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+int a_changed_cancel_state_is_not_seen(void)
+{
+    int state, type;
+    EXPECT(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state) == 0 && state == PTHREAD_CANCEL_ENABLE);
+    EXPECT(pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type) == 0 && type == PTHREAD_CANCEL_DEFERRED);
+    return 0;
+}
+
+int a_changed_locale_is_not_seen(void)
+{
+    EXPECT(uselocale(NULL) == LC_GLOBAL_LOCALE);
+    return uselocale(newlocale(LC_ALL_MASK, "C", NULL)) == LC_GLOBAL_LOCALE ? 0 : __LINE__;
+}
+
+int a_changed_rounding_mode_is_not_seen(void)
+{
+    EXPECT(fegetround() == FE_TONEAREST);
+    return fesetround(FE_UPWARD);
+}
+
+int a_changed_name_is_not_seen(void)
+{
+    char name[16];
+    EXPECT(pthread_getname_np(pthread_self(), name, sizeof name) == 0 && strcmp(name, "changed") != 0);
+    return pthread_setname_np(pthread_self(), "changed");
 }

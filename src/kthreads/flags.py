@@ -6,7 +6,7 @@ import enum
 
 
 class CloneFlags(enum.IntFlag):
-    """Flags of clone(2) and clone3(2), as in linux/sched.h, without the CLONE_ prefix."""
+    """Flags of clone(2) and clone3(2), as in linux/sched.h, without the prefix ``CLONE_``."""
 
     NEWTIME = 0x00000080
     VM = 0x00000100

@@ -1,0 +1,127 @@
+"""The shape of the package: what is public, who imports whom, how large files are, and that texts tell the truth."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import kthreads
+from kthreads import _native
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "kthreads"
+
+# Each module may import those of the lines above its own.
+LAYERS = [
+    {"limits"},
+    {"errors"},
+    {"flags", "interop", "signature"},
+    {"convert"},
+    {"native", "alive", "spec"},
+    {"thread", "memory"},
+    {"waiting"},
+    {"demo", "doctor"},
+    {"cli"},
+]
+
+
+def imports_of(module: str) -> set[str]:
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module == "kthreads":
+            found |= {alias.name for alias in node.names if (PACKAGE / f"{alias.name}.py").exists()}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kthreads."):
+            found.add((node.module or "").removeprefix("kthreads."))
+    return found - {"_native"}
+
+
+def test_every_module_has_its_layer():
+    assert set().union(*LAYERS) == {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+
+
+@pytest.mark.parametrize("level", range(len(LAYERS)))
+def test_modules_import_only_those_below(level):
+    below = set().union(*LAYERS[:level])
+    for module in LAYERS[level]:
+        assert imports_of(module) <= below, module
+
+
+def test_all_names_what_is_there_in_order():
+    assert kthreads.__all__ == sorted(kthreads.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
+    for name in kthreads.__all__:
+        assert hasattr(kthreads, name)
+
+
+@pytest.mark.parametrize("name", kthreads.__all__)
+def test_what_is_public_says_what_it_is(name):
+    item = getattr(kthreads, name)
+    assert callable(item) is False or item.__doc__
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("csrc/**/*.[ch]")) + sorted(PACKAGE.glob("*.py")), ids=str)
+def test_files_are_short_enough_to_read(path):
+    assert len(path.read_text().splitlines()) <= (500 if path.suffix in ".c.h" else 450)
+
+
+@pytest.mark.parametrize(("compiler", "standard", "suffix"), [("cc", "c11", ".c"), ("c++", "c++11", ".cpp")])
+def test_the_header_is_c11_and_cpp11(compiler, standard, suffix, tmp_path):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"no {compiler}")
+    source = tmp_path / f"header{suffix}"
+    source.write_text("#include <kthreads/kthreads.h>\nint main(void) { return (int)sizeof(kt_spec) == 0; }\n")
+    subprocess.run(
+        [compiler, f"-std={standard}", "-pedantic-errors", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
+        + [f"-I{kthreads.get_include()}", source],
+        check=True,
+    )
+
+
+def test_the_extension_exports_only_its_entry():
+    if shutil.which("nm") is None:
+        pytest.skip("no nm")
+    lines = subprocess.run(
+        ["nm", "--dynamic", "--defined-only", _native.__file__], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert [line.split()[-1] for line in lines if "PyInit" in line or " T " in line] == ["PyInit__native"]
+
+
+def test_the_example_in_c_prints_the_sum(tmp_path):
+    """The program of docs/howto/from-c.md, with the engine compiled in."""
+    compiler = shutil.which("cc")
+    if compiler is None or not (ROOT / "csrc").exists():
+        pytest.skip("no C compiler, or not a source tree")
+    arch = {"x86_64": "x86_64", "aarch64": "aarch64"}[__import__("platform").machine()]
+    sources = [*ROOT.glob("csrc/*.c"), ROOT / "csrc" / "arch" / arch / "clone.S"]
+    subprocess.run(
+        [compiler, "-O1", "-std=gnu11", "-pthread", ROOT / "docs/examples/sum.c", *sources, "-o", tmp_path / "sum"]
+        + [f"-I{ROOT / 'csrc'}", f"-I{ROOT / 'csrc/arch' / arch}", f"-I{kthreads.get_include()}", "-lgcc_s"],
+        check=True,
+    )
+    done = subprocess.run([tmp_path / "sum"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{sum(range(4000))}\n"
+
+
+def commands_of(text: str) -> list[str]:
+    return re.findall(r"<!-- (\w+) command -->\n```sh\n(.*?)\n```\n<!-- end -->", text, re.DOTALL)
+
+
+def test_the_readme_has_its_two_commands_and_ci_runs_the_tests_one():
+    commands = dict(commands_of((ROOT / "README.md").read_text()))
+    assert set(commands) == {"demo", "test"}
+    assert "<!-- test command -->" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_readme_links_to_what_exists():
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_versions_agree():
+    assert f'version = "{kthreads.__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert f"version: '{kthreads.__version__}'" in (ROOT / "meson.build").read_text()

@@ -127,8 +127,9 @@ def more_pids() -> Iterator[bool]:
 
 
 def alive_rows(programs: Path) -> Iterator[Row]:
-    runs = [(alive(programs, "clone", 20000), alive(programs, "pthread", 20000)) for _ in range(9)][1:]
-    for at, name in enumerate(("kthreads", "pthreads")):
+    kinds = {"clone": "kthreads", "pthread": "pthreads", "bare": "bare clones"}
+    runs = [tuple(alive(programs, kind, 20000) for kind in kinds) for _ in range(9)][1:]
+    for at, name in enumerate(kinds.values()):
         yield (
             f"C: 20,000 {name} alive, first start to all running",
             f"{statistics.median(run[at]['start_s'] for run in runs):.3f} s",

@@ -1,6 +1,6 @@
 /* Starts many threads that all stay alive, and stops them again.
  *
- *     alive KIND COUNT        KIND: clone, pthread
+ *     alive KIND COUNT        KIND: clone, pthread, bare (clone without libc: the floor)
  *
  * Prints JSON: how many were reached, the seconds from the first start until all run, those until all have
  * been joined, and the bytes of memory, the kernel's included, that each takes while it waits. */
@@ -42,12 +42,13 @@ static void await_running(uint32_t count)
 
 /* ---- Two ways to make them -------------------------------------------------------------------------- */
 
+static int backend = KT_BACKEND_CLONE;
 static kt_thread **handles;
 static pthread_t *pthreads;
 
 static int start_clone(size_t at)
 {
-    kt_spec spec = {.flags = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM, .stack_size = STACK};
+    kt_spec spec = {.flags = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM, .backend = backend, .stack_size = STACK};
     kt_call call = {.function = wait_for_stop};
     return kt_thread_start(&handles[at], &spec, &call);
 }
@@ -106,10 +107,11 @@ static double available(void)
 int main(int argc, char **argv)
 {
     if (argc != 3) {
-        fprintf(stderr, "usage: alive clone|pthread COUNT\n");
+        fprintf(stderr, "usage: alive clone|pthread|bare COUNT\n");
         return 2;
     }
-    bool by_clone = strcmp(argv[1], "clone") == 0;
+    bool by_clone = strcmp(argv[1], "pthread") != 0;
+    backend = strcmp(argv[1], "bare") == 0 ? KT_BACKEND_BARE_WITHOUT_LIBC : KT_BACKEND_CLONE;
     int (*start)(size_t) = by_clone ? start_clone : start_pthread;
     void (*join)(size_t) = by_clone ? join_clone : join_pthread;
     size_t count = (size_t)atol(argv[2]), reached = 0;

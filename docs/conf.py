@@ -9,7 +9,3 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 napoleon_use_rtype = False
 myst_heading_anchors = 3
-# Names of cffi's and of exceptions' bases, which have no page of their own.
-nitpick_ignore_regex = [("py:.*", r".*(CData|Lib|_GenericAlias).*"), ("py:class", r"kthreads\..*")]
-intersphinx_mapping = {}
-nitpick_ignore = [("py:class", name) for name in ("OSError", "RuntimeError", "MemoryError", "PermissionError")]

@@ -1,7 +1,6 @@
 /* All threads of ours: their records, those nobody owns, and what is left of them after a fork. */
 #include "descriptor.h"
 #include "fork.h"
-#include "images.h"
 #include "thread.h"
 
 #include <stdlib.h>
@@ -177,7 +176,6 @@ void kt__forget_other_threads(void)
 {
     uintptr_t self = (uintptr_t)pthread_self();
     kt__forget_parked();
-    kt__forget_images();
     for (struct kt_thread *thread = all; thread; thread = thread->next) {
         atomic_store_explicit(&thread->waiters, 0, memory_order_relaxed);
         if (thread->ident == self && !kt__ended(thread)) {

@@ -3,9 +3,9 @@
 #include "images.h"
 
 #include "cpu.h"
+#include "fork.h"
 #include "thread.h"
 
-#include <dlfcn.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,22 +22,12 @@ struct images {
     struct image *all;
 };
 
-/* One a thread would do as well; the modules are the same for all. */
-static struct images images;
-static pthread_mutex_t images_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct images images; /* guarded by the engine's lock */
 
 /* libc and the dynamic linker keep malloc's caches, the locale tables and so on in TLS of theirs. */
 static bool belongs_to_libc(const struct dl_phdr_info *module)
 {
-    static const char *const symbols[] = {"malloc_usable_size", "_rtld_global"};
-    for (size_t i = 0; i < sizeof symbols / sizeof symbols[0]; i++) {
-        Dl_info info;
-        if (dladdr(dlsym(RTLD_DEFAULT, symbols[i]), &info) &&
-            (ElfW(Addr))(uintptr_t)info.dli_fbase == module->dlpi_addr) {
-            return true;
-        }
-    }
-    return false;
+    return module->dlpi_addr == kt__libc.own_modules[0] || module->dlpi_addr == kt__libc.own_modules[1];
 }
 
 static void add_image(struct images *into, const struct dl_phdr_info *module, const ElfW(Phdr) * segment)
@@ -106,7 +96,8 @@ static void restore(const struct image *image, const struct dtv_entry *dtv)
 void kt__restore_images(void)
 {
     const struct dtv_entry *dtv;
-    pthread_mutex_lock(&images_lock);
+    /* dl_iterate_phdr takes a lock that fork does not look after: no child may find it held. */
+    kt__lock();
     if (dl_iterate_phdr(is_current, &images) != 1) {
         images.count = 0;
         dl_iterate_phdr(collect, &images);
@@ -115,11 +106,5 @@ void kt__restore_images(void)
     for (size_t i = 0; i < images.count; i++) {
         restore(&images.all[i], dtv);
     }
-    pthread_mutex_unlock(&images_lock);
-}
-
-void kt__forget_images(void)
-{
-    images = (struct images){0}; /* what was collected may be half written: left, not freed */
-    pthread_mutex_init(&images_lock, NULL);
+    kt__unlock();
 }

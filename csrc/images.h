@@ -6,7 +6,4 @@
  * itself, which go on describing the same thread. Their destructors must have run. */
 void kt__restore_images(void);
 
-/* In a forked child: whoever held the lock of the images is gone. */
-void kt__forget_images(void);
-
 #endif

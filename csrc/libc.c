@@ -64,6 +64,15 @@ static void find_functions(struct kt__libc *libc, const char **missing)
         static_info(&libc->found.tls_size, &libc->found.tls_align);
     }
 
+    static const char *const own[] = {"malloc_usable_size", "_rtld_global"};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        Dl_info info;
+        void *address = symbol(own[i], missing);
+        if (address && dladdr(address, &info)) {
+            libc->own_modules[i] = (uintptr_t)info.dli_fbase;
+        }
+    }
+
     /* Without these two a thread ends as it should, but cannot be started afresh. */
     *(void **)&libc->call_tls_destructors = dlsym(RTLD_DEFAULT, "__call_tls_dtors");
     libc->keys = dlsym(RTLD_DEFAULT, "__pthread_keys");

@@ -33,6 +33,7 @@ struct kt__libc {
     uintptr_t template_address;       /* where the probe's descriptor was */
     uint16_t rebased[KT_REBASED_MAX]; /* words of it that point into it */
     size_t rebased_count;
+    uintptr_t own_modules[2]; /* where libc and the dynamic linker are loaded */
 
     void *(*allocate_tls)(void *);
     void (*deallocate_tls)(void *, bool);

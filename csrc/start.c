@@ -78,18 +78,22 @@ static int clone_with(const struct kt_thread *thread, const struct kt__clone *cl
 static int start_clone(struct kt_thread *thread)
 {
     struct kt__descriptor descriptor;
+    /* Under the lock, and so not during a fork: libc's lock for TLS must be free in a child, and its list
+     * whole. */
+    kt__lock();
     int rc = kt__descriptor_make(&kt__libc, thread->stack->low, thread->stack->size, kt__thread_main, thread,
                                  &descriptor);
+    if (rc == 0) {
+        thread->descriptor = descriptor.address;
+        kt__descriptor_link(&kt__libc, thread->descriptor);
+        thread->linked = true;
+    }
+    kt__unlock();
     if (rc < 0) {
         return rc;
     }
-    thread->descriptor = descriptor.address;
     thread->ident = (uintptr_t)descriptor.address;
     thread->flags |= CLONE_SETTLS;
-    kt__lock();
-    kt__descriptor_link(&kt__libc, thread->descriptor);
-    thread->linked = true;
-    kt__unlock();
 
     /* libc takes one off as the thread ends, and exits the process when it was the last. */
     __atomic_fetch_add(kt__libc.thread_count, 1, __ATOMIC_RELAXED);

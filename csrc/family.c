@@ -110,6 +110,7 @@ void kt__thread_recycle(struct kt_thread *thread)
 
 void kt__thread_abandon(struct kt_thread *thread)
 {
+    atomic_store_explicit(&thread->claim, KT_CLAIM_DETACHED, memory_order_relaxed); /* in no other list */
     thread->link = NULL;
     *detached_end = thread;
     detached_end = &thread->link;
@@ -183,12 +184,16 @@ void kt__forget_other_threads(void)
             atomic_store_explicit(&thread->tid, (int32_t)syscall(SYS_gettid), memory_order_relaxed);
             continue;
         }
+        /* Parked, or about to park itself when its run would have ended: not among the detached ones yet. */
+        int32_t claim = atomic_load_explicit(&thread->claim, memory_order_relaxed);
+        bool ours =
+            claim == KT_CLAIM_PARKED || (claim == KT_CLAIM_DETACHED && kt__reusable(thread) && !thread->left);
         thread->linked = false;
         thread->forgotten = true;
         thread->left = true;
         atomic_store_explicit(&thread->word, 0, memory_order_relaxed);
         atomic_store_explicit(&thread->run, 0, memory_order_relaxed);
-        if (atomic_load_explicit(&thread->claim, memory_order_relaxed) == KT_CLAIM_PARKED) {
+        if (ours) {
             kt__thread_abandon(thread);
         }
     }

@@ -38,7 +38,7 @@ def create(number):
         elif dice < 0.8:
             kthreads.wait([thread], timeout=chance.random() / 1000)
         del thread          # joined, or left to itself
-        if dice > 0.999:
+        if dice > 0.99:
             pid = os.fork()
             if pid == 0:
                 thread = kthreads.Thread(same, (5,), **options)
@@ -47,12 +47,12 @@ def create(number):
                 os._exit(0 if thread.result == 5 else 1)
             if os.waitpid(pid, 0)[1] != 0:
                 wrong.append((number, at, "forked child"))
-        elif dice > 0.998:
+        elif dice > 0.97:
             ctypes.CDLL("libm.so.6")
             kthreads.trim()
-        elif dice > 0.99:
+        elif dice > 0.965:
             gc.collect()
-        elif dice > 0.98:
+        elif dice > 0.95:
             keyed = kthreads.Thread(use_key, **options)
             keyed.start()
             keyed.join()
@@ -64,7 +64,7 @@ for creator in creators:
     creator.join()
 kthreads.trim()
 deadline = 1000
-while kthreads.usage().stacks and deadline:
+while (kthreads.usage().stacks or len(os.listdir("/proc/self/task")) > 1) and deadline:
     threading.Event().wait(0.01)    # the last detached threads end in their own time
     kthreads.trim()
     deadline -= 1

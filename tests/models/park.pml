@@ -1,0 +1,234 @@
+/* Parking and waking: no wake-up is lost (csrc/worker.c; who wakes for what: csrc/task.c, csrc/region.c).
+ *
+ * Worker 1 does loops and tasks and may spin, worker 2 does tasks alone, as the last of a pool does. Two tasks
+ * are submitted one after the other, and a loop is opened whose body goes on until both have run. Then all are
+ * told to leave. The queue is a number here (queue.pml), the gate a word that says open (gate.pml).
+ *
+ * What must hold: everything ends, so that no worker sleeps while there is something for it to do; a worker
+ * goes on from a sleep, or gives it up, by one's clearing of its bit, never with the bit set.
+ *
+ * MUTANT_DOES_NOT_LOOK_AGAIN: a worker that has set its bit sleeps at once
+ * MUTANT_LOOKS_BEFORE_SETTING: it looks for work before it sets its bit
+ * MUTANT_WAKES_BEFORE_PUBLISHING: a publisher looks at the sleepers first
+ * MUTANT_COUNTS_SPINNERS_FIRST: a publisher looks whether somebody spins first
+ * MUTANT_CLEARS_WITHOUT_LOOKING: a worker that found work goes on though a waker has cleared its bit
+ * MUTANT_WAKES_WITHOUT_COMPARING: a waker signals though another one has cleared the bit
+ * MUTANT_RESETS_SIGNAL_LATE: a worker sets its signal to 0 after its bit
+ * MUTANT_FORGETS_FUTEX_WAKE: a signal is a store alone
+ * MUTANT_FUTEX_DOES_NOT_COMPARE: a worker sleeps whatever the word is by then
+ * MUTANT_SPINNER_STAYS_COUNTED: a worker gives its place among the spinners back after it has parked
+ * MUTANT_LOOP_IGNORES_TASKS: who enters a loop does not look for tasks that somebody counted on it for
+ * MUTANT_LEAVING_WAKES_ONE: who tells all to leave wakes one
+ */
+#define TASKS 2
+#define CPUS  2
+
+byte sleepers;         /* bits, from that of worker 1 on */
+bool signal[3];        /* the futex word */
+bool waits[3];         /* in the kernel, on that word */
+byte spinning;
+bool open, leaving;
+byte queued, ran;
+
+/* kt__wake */
+inline wake(most)
+{
+    woken = 0;
+    do
+    :: woken < most ->
+        eligible = sleepers; /* take_sleeper: load, */
+        if
+        :: eligible == 0 -> break
+        :: else
+        fi;
+        who = (eligible & 1 -> 1 : 2);
+        atomic { cleared = (sleepers & who) != 0; sleepers = sleepers & ~who; eligible = 0 } /* and fetch_and */
+        if
+#ifdef MUTANT_WAKES_WITHOUT_COMPARING
+        :: true ->
+#else
+        :: cleared ->
+#endif
+            signal[who] = true;
+#ifndef MUTANT_FORGETS_FUTEX_WAKE
+            waits[who] = false; /* futex_wake */
+#endif
+            woken++
+#ifndef MUTANT_WAKES_WITHOUT_COMPARING
+        :: !cleared
+#endif
+        fi
+    :: else -> break
+    od;
+    atomic { who = 0; woken = 0; cleared = false }
+}
+
+#define MAY_ENTER (open && me == 1)
+#define THERE_IS_WORK (MAY_ENTER || queued > 0 || leaving)
+
+/* there_is_work, load by load */
+inline look()
+{
+    if
+    :: MAY_ENTER -> found = true
+    :: else ->
+        if
+        :: queued > 0 -> found = true
+        :: else -> found = leaving
+        fi
+    fi
+}
+
+inline park()
+{
+#ifndef MUTANT_RESETS_SIGNAL_LATE
+    signal[me] = false;
+#endif
+#ifdef MUTANT_LOOKS_BEFORE_SETTING
+    look();
+    atomic { assert(!(sleepers & me)); sleepers = sleepers | me }
+#else
+    atomic { assert(!(sleepers & me)); sleepers = sleepers | me }
+#ifndef MUTANT_DOES_NOT_LOOK_AGAIN
+    look();
+#endif
+#endif
+#ifdef MUTANT_RESETS_SIGNAL_LATE
+    signal[me] = false;
+#endif
+    if
+#ifdef MUTANT_CLEARS_WITHOUT_LOOKING
+    :: found -> sleepers = sleepers & ~me
+#else
+    :: found -> atomic { found = (sleepers & me) != 0; sleepers = sleepers & ~me } /* fetch_and */
+#endif
+    :: else
+    fi;
+    if
+    :: !found ->
+        do
+        :: signal[me] -> break
+        :: else -> /* futex_wait: compares and sleeps in one step */
+#ifdef MUTANT_FUTEX_DOES_NOT_COMPARE
+            waits[me] = true;
+            !waits[me]
+#else
+            if
+            :: atomic { !signal[me] -> waits[me] = true }
+                !waits[me]
+            :: signal[me]
+            fi
+#endif
+        od
+    :: else -> found = false
+    fi
+}
+
+proctype worker(byte me)
+{
+    byte eligible, who, woken;
+    bool found, cleared;
+    do
+    ::  if
+        :: leaving && queued == 0 -> break /* stays */
+        :: else
+        fi;
+        if
+        :: atomic { MAY_ENTER -> skip } /* kt__loop_join */
+#ifndef MUTANT_LOOP_IGNORES_TASKS
+            if
+            :: queued > 0 -> wake(1)
+            :: else
+            fi;
+#endif
+            ran == TASKS /* the body */;
+            open = false
+        :: atomic { !MAY_ENTER && queued > 0 -> queued-- } /* kt__task_run_next */
+            if
+            :: queued > 0 -> wake(1)
+            :: else
+            fi;
+            ran++
+        :: atomic { !MAY_ENTER && queued == 0 -> skip }
+            if
+            :: me == 1 -> /* may_spin, spin */
+                atomic { spinning++; cleared = spinning < CPUS }
+                if
+                :: cleared ->
+                    if
+                    :: THERE_IS_WORK -> found = true
+                    :: true /* its time is over */
+                    fi
+                :: else
+                fi;
+                cleared = false;
+#ifndef MUTANT_SPINNER_STAYS_COUNTED
+                spinning--;
+#endif
+            :: else
+            fi;
+            if
+            :: found -> found = false
+            :: else -> park()
+            fi;
+#ifdef MUTANT_SPINNER_STAYS_COUNTED
+            if
+            :: me == 1 -> spinning--
+            :: else
+            fi
+#endif
+        fi
+    od
+}
+
+proctype submitter()
+{
+    byte eligible, who, woken, left = TASKS;
+    bool cleared, counted;
+    do
+    :: left > 0 ->
+#if defined MUTANT_WAKES_BEFORE_PUBLISHING
+        wake(1);
+        queued++;
+#elif defined MUTANT_COUNTS_SPINNERS_FIRST
+        counted = spinning > 0;
+        queued++;
+        if
+        :: !counted -> wake(1)
+        :: else -> counted = false
+        fi;
+#else
+        queued++; /* put */
+        if
+        :: spinning == 0 -> wake(1)
+        :: else
+        fi;
+#endif
+        left--
+    :: else -> break
+    od
+}
+
+init
+{
+    byte eligible, who, woken;
+    bool cleared;
+    atomic {
+        run worker(1);
+        run worker(2);
+        run submitter()
+    }
+    open = true; /* open_gate */
+    if
+    :: sleepers & 1 -> wake(1) /* wake_if_it_pays */
+    :: true
+    fi;
+    ran == TASKS; /* the caller's part of the body */
+    open = false;
+    leaving = true; /* end_threads */
+#ifdef MUTANT_LEAVING_WAKES_ONE
+    wake(1)
+#else
+    wake(2)
+#endif
+}

@@ -1,0 +1,107 @@
+/* Shares of a loop: each unit is run once, whoever takes it (csrc/region.c, `share`, take_first, steal).
+ *
+ * Three who take part have a share each, a word that holds where it begins and ends. The owner takes from the
+ * front, others take the last half, and whoever sees nothing anywhere leaves: what was stolen but is in no
+ * share for the moment is its thief's to run.
+ *
+ * What must hold: no unit runs twice; all have run when the last one has left.
+ *
+ * MUTANT_TAKES_WITHOUT_COMPARING: the owner stores what follows from a share that a thief has changed
+ * MUTANT_STEALS_WITHOUT_COMPARING: so does a thief
+ * MUTANT_COMPARES_THE_BEGIN: who compares does so with half of the word
+ * MUTANT_LEAVES_THE_MIDDLE: a thief leaves the unit that it runs
+ * MUTANT_DROPS_THE_REST: a thief keeps the unit that it runs alone
+ * MUTANT_STORES_FIRST: a thief has the rest in its own share before the compare-and-swap
+ */
+#define MEMBERS 3
+#define UNITS   6
+
+byte begins[MEMBERS], ends[MEMBERS];
+byte ran; /* bits */
+
+#ifdef MUTANT_COMPARES_THE_BEGIN
+#define SAME(whose) (begins[whose] == begin)
+#else
+#define SAME(whose) (begins[whose] == begin && ends[whose] == end)
+#endif
+#ifdef MUTANT_TAKES_WITHOUT_COMPARING
+#define SAME_OWN true
+#else
+#define SAME_OWN SAME(me)
+#endif
+#ifdef MUTANT_STEALS_WITHOUT_COMPARING
+#define SAME_OTHER true
+#else
+#define SAME_OTHER SAME(other)
+#endif
+
+inline run_unit()
+{
+    d_step {
+        assert(!(ran & (1 << unit)));
+        ran = ran | (1 << unit);
+        unit = 0; begin = 0; end = 0; other = me
+    }
+}
+
+proctype member(byte me)
+{
+    byte begin, end, unit, other = me;
+    do
+    ::  d_step { begin = begins[me]; end = ends[me] } /* take_first */
+        if
+        :: begin < end ->
+            if
+            :: atomic { SAME_OWN -> begins[me] = begin + 1; ends[me] = end; unit = begin }
+                run_unit()
+            :: !SAME_OWN
+            fi
+        :: else -> /* next_unit looks at one after the other */
+            other = (other + 1) % MEMBERS;
+            do
+            :: other == me -> goto leaves
+            :: else ->
+                d_step { begin = begins[other]; end = ends[other] } /* steal */
+                if
+                :: begin < end ->
+                    unit = begin + (end - begin) / 2;
+#ifdef MUTANT_STORES_FIRST
+                    d_step { begins[me] = unit + 1; ends[me] = end };
+#endif
+                    if
+#ifdef MUTANT_LEAVES_THE_MIDDLE
+                    :: atomic { SAME_OTHER -> begins[other] = begin; ends[other] = unit + 1 }
+#else
+                    :: atomic { SAME_OTHER -> begins[other] = begin; ends[other] = unit }
+#endif
+#if !defined MUTANT_DROPS_THE_REST && !defined MUTANT_STORES_FIRST
+                        d_step { begins[me] = unit + 1; ends[me] = end };
+#endif
+                        run_unit();
+                        break
+                    :: !SAME_OTHER
+                    fi
+                :: else -> other = (other + 1) % MEMBERS
+                fi
+            od
+        fi
+    od;
+leaves:
+    skip
+}
+
+init
+{
+    d_step { /* unequal, as open_gate's soon are */
+        ends[0] = 4;
+        begins[1] = 4; ends[1] = 5;
+        begins[2] = 5; ends[2] = 6
+    }
+    atomic {
+        run member(0);
+        run member(1);
+        run member(2)
+    }
+    _nr_pr == 1;
+    assert(ran == (1 << UNITS) - 1)
+}

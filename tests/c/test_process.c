@@ -1,0 +1,241 @@
+/* Processes by clone, without Python. */
+#define _GNU_SOURCE
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const uint64_t clear_sighand = UINT64_C(0x100000000);
+
+static char *const true_paths[] = {"/nowhere/true", "/bin/true", NULL};
+static char *const true_argv[] = {"true", NULL};
+static char *const no_paths[] = {"/nowhere/true", NULL};
+
+static int finish_process(kt_process *process)
+{
+    kt_failure failure = {0};
+    int32_t status;
+    CHECK(kt_process_go(process, &failure) == 0);
+    CHECK(kt_process_wait(process, -1, &status) == 0);
+    kt_process_close(process);
+    return status;
+}
+
+static int run(const kt_process_spec *spec)
+{
+    kt_process process;
+    kt_failure failure = {0};
+    CHECK(kt_process_start(&process, spec, &failure) == 0);
+    CHECK(process.pid > 0);
+    return finish_process(&process);
+}
+
+/* Memory is not shared under ThreadSanitizer, nor by emulators, which know the ways of threads and of vfork.
+ */
+static bool can_share_memory(void)
+{
+    kt_call call = {.function = FUNCTION(getpid), .kind = KT_RESULT_INTEGER};
+    kt_process_spec spec = {.flags = CLONE_VM, .exit_signal = SIGCHLD, .call = &call};
+    kt_process process;
+    kt_failure failure;
+    if (kt_process_start(&process, &spec, &failure) < 0) {
+        CHECK(failure.error == ENOTSUP || failure.error == EINVAL);
+        return false;
+    }
+    finish_process(&process);
+    return true;
+}
+
+/* The flags with which a child can run here; ends with ~0. */
+static const uint64_t *sharings(void)
+{
+    static const uint64_t all[] = {0,
+                                   CLONE_VFORK,
+                                   CLONE_FILES,
+                                   CLONE_VM,
+                                   CLONE_VM | CLONE_VFORK,
+                                   CLONE_VM | CLONE_FS | CLONE_FILES,
+                                   ~UINT64_C(0)};
+    static const uint64_t copies[] = {0, ~UINT64_C(0)};
+    return can_share_memory() ? all : copies;
+}
+
+static void a_program_runs_whatever_is_shared(void)
+{
+    kt_step steps[] = {{.kind = KT_STEP_EXEC, .paths = true_paths, .argv = true_argv}};
+    for (const uint64_t *flags = sharings(); *flags != ~UINT64_C(0); flags++) {
+        kt_process_spec spec = {.flags = *flags, .exit_signal = SIGCHLD, .steps = steps, .step_count = 1};
+        CHECK(run(&spec) == 0);
+    }
+}
+
+static void a_program_that_is_not_there_is_told_with_its_step(void)
+{
+    kt_step steps[] = {{.kind = KT_STEP_UMASK, .number = 022},
+                       {.kind = KT_STEP_EXEC, .paths = no_paths, .argv = true_argv}};
+    for (const uint64_t *flags = sharings(); *flags != ~UINT64_C(0); flags++) {
+        kt_process_spec spec = {
+            .flags = *flags & ~(uint64_t)CLONE_FS, .exit_signal = SIGCHLD, .steps = steps, .step_count = 2};
+        kt_process process;
+        kt_failure failure = {0};
+        CHECK(kt_process_start(&process, &spec, &failure) == 0);
+        CHECK(kt_process_go(&process, &failure) == -ENOENT);
+        CHECK(failure.place == 1 && failure.error == ENOENT);
+        CHECK(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD); /* it was reaped */
+    }
+}
+
+static int64_t add(int64_t a, int64_t b)
+{
+    return a + b;
+}
+
+static void a_function_s_result_is_the_exit_status(void)
+{
+    kt_call call = {.function = FUNCTION(add), .integers = {40, 2}, .kind = KT_RESULT_INTEGER};
+    for (const uint64_t *flags = sharings(); *flags != ~UINT64_C(0); flags++) {
+        kt_process_spec spec = {.flags = *flags, .exit_signal = SIGCHLD, .call = &call};
+        int status = run(&spec);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+    }
+}
+
+static void a_child_with_another_exit_signal_is_waited_for(void)
+{
+    kt_call call = {.function = FUNCTION(add), .integers = {1, 2}, .kind = KT_RESULT_INTEGER};
+    const int signals[] = {0, SIGCHLD, SIGURG};
+    for (int i = 0; i < 3; i++) {
+        kt_process_spec spec = {.exit_signal = signals[i], .call = &call};
+        CHECK(WEXITSTATUS(run(&spec)) == 3);
+    }
+}
+
+static void a_child_waits_until_it_is_let_go(void)
+{
+    kt_step steps[] = {{.kind = KT_STEP_GO}, {.kind = KT_STEP_EXEC, .paths = true_paths, .argv = true_argv}};
+    kt_process_spec spec = {.exit_signal = SIGCHLD, .steps = steps, .step_count = 2};
+    kt_process process;
+    kt_failure failure;
+    int32_t status;
+    CHECK(kt_process_start(&process, &spec, &failure) == 0);
+    CHECK(kt_process_wait(&process, 20000000, &status) == -ETIMEDOUT);
+    CHECK(finish_process(&process) == 0);
+}
+
+static void a_child_that_is_given_up_ends(void)
+{
+    kt_step steps[] = {{.kind = KT_STEP_GO}, {.kind = KT_STEP_EXEC, .paths = true_paths, .argv = true_argv}};
+    kt_process_spec spec = {.exit_signal = SIGCHLD, .steps = steps, .step_count = 2};
+    kt_process process;
+    kt_failure failure;
+    int status;
+    CHECK(kt_process_start(&process, &spec, &failure) == 0);
+    kt_process_close(&process);
+    CHECK(waitpid(process.pid, &status, 0) == process.pid && WEXITSTATUS(status) == 127);
+}
+
+static void what_makes_no_sense_is_refused(void)
+{
+    kt_step go[] = {{.kind = KT_STEP_GO}, {.kind = KT_STEP_EXEC, .paths = true_paths, .argv = true_argv}};
+    kt_step shut[] = {{.kind = KT_STEP_CLOSE, .fd = 3, .number = -1}, go[1]};
+    const kt_process_spec bad[] = {
+        {.flags = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM},
+        {.flags = CLONE_VM | CLONE_VFORK, .steps = go, .step_count = 2}, /* each would wait for the other */
+        {.flags = CLONE_FILES, .steps = shut, .step_count = 2},          /* the parent's descriptors */
+        {.uid_map = "0 0 1", .steps = go + 1, .step_count = 1},          /* it would not wait for its map */
+        {.flags = CLONE_VM, .stack_size = 100},
+        {.exit_signal = 65},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        kt_process process;
+        kt_failure failure;
+        CHECK(kt_process_start(&process, &bad[i], &failure) == -EINVAL);
+        CHECK(failure.place == KT_AT_CLONE);
+    }
+}
+
+static volatile sig_atomic_t handled;
+
+static void handle(int number)
+{
+    handled = number;
+}
+
+static void handlers_are_cleared_where_asked_for(void)
+{
+    kt_call call = {.function = FUNCTION(raise), .integers = {SIGUSR1}, .kind = KT_RESULT_INTEGER};
+    uint64_t shared = can_share_memory() ? CLONE_VM : 0;
+    kt_process_spec spec = {.flags = shared | clear_sighand, .exit_signal = SIGCHLD, .call = &call};
+    signal(SIGUSR1, handle);
+    int status = run(&spec);
+    signal(SIGUSR1, SIG_DFL);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGUSR1);
+    CHECK(handled == 0);
+}
+
+static void forked(bool in_namespace)
+{
+    kt_step steps[] = {{.kind = KT_STEP_GO}};
+    kt_process_spec spec = {
+        .flags = in_namespace ? CLONE_NEWPID : 0, .exit_signal = SIGCHLD, .steps = steps, .step_count = 1};
+    kt_process process;
+    kt_failure failure;
+    int rc = kt_process_fork(&process, &spec, &failure);
+    if (rc == KT_IN_CHILD) {
+        void *volatile memory = malloc(1000);
+        free(memory);
+        _exit(getpid() == 1 ? 11 : 12);
+    }
+    if ((rc == -EPERM || rc == -EINVAL) && in_namespace) {
+        printf("skipped: no new PID namespace\n");
+        return;
+    }
+    CHECK(rc == 0);
+    CHECK(WEXITSTATUS(finish_process(&process)) == (in_namespace ? 11 : 12));
+}
+
+static void a_forked_process_goes_on_here(void)
+{
+    forked(false);
+    forked(true);
+}
+
+static void nothing_is_left_open(void)
+{
+    int before = dup(0);
+    a_program_runs_whatever_is_shared();
+    a_program_that_is_not_there_is_told_with_its_step();
+    int after = dup(0);
+    CHECK(after == before + 1);
+    close(before);
+    close(after);
+}
+
+int main(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+    if (preload && strstr(preload, "vgpreload")) {
+        printf("skipped: Valgrind ends at clones that it does not know\n");
+        return 77;
+    }
+    RUN(a_program_runs_whatever_is_shared);
+    RUN(a_program_that_is_not_there_is_told_with_its_step);
+    RUN(a_function_s_result_is_the_exit_status);
+    if (kt_features() & KT_FEATURE_CLONE3) { /* emulators, which have none, know fork's ways alone */
+        RUN(a_child_with_another_exit_signal_is_waited_for);
+    }
+    RUN(a_child_waits_until_it_is_let_go);
+    RUN(a_child_that_is_given_up_ends);
+    RUN(what_makes_no_sense_is_refused);
+    RUN(handlers_are_cleared_where_asked_for);
+    if (kt_features() & KT_FEATURE_CLONE3 && !(kt_features() & KT_FEATURE_SANITIZED)) {
+        RUN(a_forked_process_goes_on_here);
+    }
+    RUN(nothing_is_left_open);
+    return 0;
+}

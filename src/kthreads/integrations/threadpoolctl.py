@@ -1,0 +1,80 @@
+"""A controller for threadpoolctl: `threadpool_info` shows the pools of kernel threads, `threadpool_limits` limits them.
+
+threadpoolctl finds what it controls among the shared libraries that are loaded, by the beginning of the file's name and then
+by a symbol (LibController in threadpoolctl.py, 3.5 to 3.8): ours is the extension module, which exports one for this.
+"""
+
+from __future__ import annotations
+
+import weakref
+
+import threadpoolctl
+
+import kthreads
+from kthreads import limits
+from kthreads.errors import ThreadStateError
+from kthreads.pool import Pool, _pools
+
+__all__ = ["KThreadsController", "register"]
+
+_PATIENCE = 1.0  # seconds: the threads of a pool without work end sooner, on a busy machine, too
+
+_registered = False
+_limited: weakref.WeakKeyDictionary[Pool, tuple[int, int]] = weakref.WeakKeyDictionary()  # own workers, limited to
+
+
+def register() -> None:
+    """Makes the pools of kernel threads known to threadpoolctl. Done twice it does no harm."""
+    global _registered
+    if not _registered:
+        threadpoolctl.register(KThreadsController)
+        _registered = True
+
+
+class KThreadsController(threadpoolctl.LibController):
+    """The pools of this process, as one library with ``user_api="kthreads"``.
+
+    Its number of threads is the largest there is: of the workers of each pool, and of those that the next pool would get.
+    A limit holds for pools made from now on without a number of their own, and for those that are there. A pool that is
+    still at work a second later keeps its workers: to wait for it could be to wait for oneself. Nobody gets more workers
+    than without a limit.
+    """
+
+    user_api = internal_api = "kthreads"
+    filename_prefixes = ("_native.",)
+    check_symbols = ("kthreads_native",)
+
+    def set_additional_attributes(self) -> None:
+        """Adds to what `threadpool_info` tells: `pools`, the workers of each."""
+        self.pools = [pool.workers for pool in _open_pools()]
+
+    def get_num_threads(self) -> int:
+        return max([limits.default_workers(), *(pool.workers for pool in _open_pools())])
+
+    def set_num_threads(self, num_threads: int) -> None:
+        limits.limit_default_workers(num_threads)
+        for pool in _open_pools():
+            _limit(pool, num_threads)
+
+    def get_version(self) -> str:
+        return kthreads.__version__
+
+
+def _open_pools() -> list[Pool]:
+    return [pool for pool in list(_pools) if not pool._closed]
+
+
+def _limit(pool: Pool, most: int) -> None:
+    own, limited_to = _limited.get(pool, (pool.workers, pool.workers))
+    if pool.workers != limited_to:  # somebody has resized it since
+        own = pool.workers
+    workers = min(own, most)
+    try:
+        if workers != pool.workers:
+            pool.resize(workers, timeout=_PATIENCE)
+    except (ThreadStateError, TimeoutError):
+        return
+    if workers < own:
+        _limited[pool] = own, workers
+    else:
+        _limited.pop(pool, None)

@@ -1,0 +1,45 @@
+"""Arguments of a parallel loop that differ from worker to worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["WORKER_INDEX", "PerWorker"]
+
+
+class _WorkerIndex:
+    """An argument that is, for each worker, its index in the loop: an integer from 0 to one less than its workers."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "kthreads.WORKER_INDEX"
+
+
+WORKER_INDEX = _WorkerIndex()
+
+
+class PerWorker:
+    """Memory of which each worker of a loop is given a part of its own: row w of a two-dimensional array, say.
+
+    The way to sum without atomics: each worker adds to its own row, and the rows are added after the loop. No two workers
+    of one loop have the same row, and one worker runs one chunk at a time.
+
+    Args:
+        array: a C-contiguous buffer, such as a NumPy array, with at least as many rows (items of its first
+            dimension) as workers take part. Make rows of 128 bytes or more, lest workers slow each other down by sharing
+            cache lines.
+    """
+
+    __slots__ = ("array", "row_size", "rows")
+
+    def __init__(self, array: Any) -> None:
+        view = memoryview(array)
+        if view.ndim == 0 or not view.c_contiguous:
+            raise ValueError("PerWorker takes a C-contiguous buffer of one dimension or more")
+        self.array = array
+        self.rows: int = (view.shape or (0,))[0]
+        self.row_size: int = view.nbytes // self.rows if self.rows else 0
+
+    def __repr__(self) -> str:
+        return f"PerWorker({self.rows} rows of {self.row_size} bytes)"

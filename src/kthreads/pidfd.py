@@ -1,0 +1,46 @@
+"""A descriptor that is readable when a thread has ended."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+from kthreads._native import lib
+from kthreads.errors import ThreadStateError, UnsupportedError, check
+
+__all__ = ["PidFd"]
+
+
+class PidFd:
+    """A pidfd of a running thread (pidfd_open(2), PIDFD_THREAD), closed when nobody holds it any more.
+
+    Args:
+        handle: the ``kt_thread *``.
+
+    Raises:
+        UnsupportedError: a kernel before Linux 6.9, or a thread started with `reuse`.
+        ThreadStateError: the thread has ended.
+        OSError: there are too many open files.
+    """
+
+    __slots__ = ("fd",)
+
+    def __init__(self, handle: Any) -> None:
+        self.fd = -1
+        fd = lib.kt_thread_pidfd(handle)
+        if fd in (-errno.EINVAL, -errno.ENOSYS):
+            raise UnsupportedError("a pidfd of a thread needs Linux 6.9 (PIDFD_THREAD)")
+        if fd == -errno.ENOTSUP:
+            raise UnsupportedError("a reusable thread has no pidfd: it would tell of the kernel thread, not of the run")
+        if fd == -errno.ESRCH:
+            raise ThreadStateError("the thread has ended: only a running thread has a pidfd")
+        self.fd = check(fd, "opening a pidfd")
+
+    def close(self) -> None:
+        """Closes it now."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    __del__ = close

@@ -1,0 +1,121 @@
+"""How a pool is to be made: checked settings, as the engine reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from kthreads import limits
+from kthreads._native import ffi, lib
+from kthreads.flags import SHARE_ALL
+from kthreads.native import is_native, native
+from kthreads.spec import ThreadSpec
+
+__all__ = ["SPIN_NS", "WAIT_SPIN_NS", "PoolSpec", "check_workers"]
+
+SPIN_NS = 200_000  # a few wake-ups; most gaps between two calls of a Python program are shorter
+WAIT_SPIN_NS = 20_000  # about a wake-up: who waits for a short task does not sleep
+
+_finalizer = ffi.new("kt_call *")
+_finalizer.function = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_leave"))
+
+
+class PoolSpec:
+    """A checked ``kt_pool_spec``, and what its pointers point to. The arguments are those of `Pool`.
+
+    Attributes:
+        cdata: the ``kt_pool_spec *``.
+        thread: how its threads are started.
+        usable: CPUs that they may use.
+        wait_spin_ns: how long who waits for a task spins.
+        broken: the exception of the initializer, once it has failed on a thread.
+
+    Raises:
+        ValueError, TypeError: a setting makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int | None,
+        name: str,
+        cpus: Iterable[int] | None,
+        nice: int | None,
+        initializer: Any,
+        initargs: Sequence[Any],
+        spin: float | str,
+        stack_size: int | None,
+        queue_size: int,
+        backend: str,
+    ) -> None:
+        if backend == "bare_without_libc":
+            raise ValueError("a pool needs threads with a libc: backend must be clone, clone3 or pthread")
+        cpus = None if cpus is None else set(cpus)
+        self.broken: BaseException | None = None
+        self.usable = limits.cpu_count() if cpus is None else len(cpus)
+        self.thread = ThreadSpec.of(
+            is_native=False,
+            share=SHARE_ALL,
+            namespaces=0,
+            stack_size=stack_size,
+            cpus=cpus,
+            nice=nice,
+            reuse=False,
+            backend=backend,
+            name=None,
+        )
+        cdata = self.cdata = ffi.new("kt_pool_spec *")
+        self._name = ffi.new("char[]", str(name).encode()[:10].decode(errors="ignore").encode())
+        cdata.workers = limits.default_workers() if workers is None else check_workers(workers)
+        cdata.cpus, cdata.spin_ns, cdata.queue_size = self.usable, _check_spin(spin), _check_queue_size(queue_size)
+        cdata.name, cdata.thread, cdata.finalizer = self._name, self.thread.cdata, _finalizer
+        self.wait_spin_ns: int = min(cdata.spin_ns, WAIT_SPIN_NS) if self.usable > 1 else 0
+        if initializer is not None:
+            cdata.initializer, self._initializer = self._prepare(initializer, tuple(initargs))
+
+    def _prepare(self, initializer: Any, initargs: tuple[Any, ...]) -> tuple[Any, Any]:
+        """The ``kt_call *`` of the initializer, and what must stay alive for it."""
+        if is_native(initializer):
+            call = native(initializer).bind(initargs)
+            return call.cdata, call
+        if not callable(initializer):
+            raise TypeError(f"initializer must be a native function or callable, not {type(initializer).__name__}")
+
+        def begin() -> None:
+            try:
+                initializer(*initargs)
+            except BaseException as error:
+                self.broken = error
+                raise
+
+        cdata = ffi.new("kt_call *")
+        cdata.function = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_task"))
+        cdata.integers[0] = id(begin)
+        return cdata, (cdata, begin)
+
+
+def check_workers(workers: Any) -> int:
+    """A number of workers.
+
+    Raises:
+        TypeError, ValueError: it is none, or out of range.
+    """
+    if not isinstance(workers, int) or isinstance(workers, bool):
+        raise TypeError(f"workers must be an int, not {type(workers).__name__}")
+    if not 1 <= workers <= lib.KT_POOL_WORKERS_MAX:
+        raise ValueError(f"workers must be from 1 to {lib.KT_POOL_WORKERS_MAX}, not {workers}")
+    return workers
+
+
+def _check_queue_size(size: Any) -> int:
+    if not isinstance(size, int) or not 1 <= size <= 1 << 30:
+        raise ValueError(f"queue_size must be from 1 to {1 << 30}, not {size!r}")
+    return size
+
+
+def _check_spin(spin: float | str) -> int:
+    if spin == "auto":
+        return SPIN_NS
+    if isinstance(spin, str) or not 0 <= spin <= 1:
+        raise ValueError(f"spin must be 'auto' or from 0 to 1 second, not {spin!r}")
+    return int(spin * 1e9)

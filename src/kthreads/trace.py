@@ -1,0 +1,80 @@
+"""What a pool did when, as a file for chrome://tracing and ui.perfetto.dev.
+
+The format is Chrome's "JSON Object Format" (Trace Event Format): complete events ("ph": "X") in microseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import weakref
+from typing import Any
+
+from kthreads._native import ffi, lib
+from kthreads.errors import ThreadStateError
+
+__all__ = ["Trace"]
+
+_KINDS = {lib.KT_EVENT_LOOP: "loop", lib.KT_EVENT_CHUNK: "chunk", lib.KT_EVENT_TASK: "task"}
+_traced: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+class Trace:
+    """Records what a ``kt_pool *`` does, from enter to exit, and writes it."""
+
+    def __init__(self, engine: Any, path: str | os.PathLike[str], capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"events must be 1 or more, not {capacity}")
+        self._engine = engine
+        self._path = path
+        self._capacity = capacity
+
+    def __enter__(self) -> None:
+        if self._engine in _traced:
+            raise ThreadStateError("the pool is being traced already")
+        self._file = open(self._path, "w", encoding="utf-8")
+        self._process = os.getpid()
+        _traced.add(self._engine)
+        self._events = ffi.new("kt_event[]", self._capacity)
+        lib.kt_pool_trace(self._engine, self._events, self._capacity)
+
+    def __exit__(self, *exception: object) -> None:
+        recorded = int(lib.kt_pool_trace(self._engine, ffi.NULL, 0))
+        _traced.discard(self._engine)
+        with self._file as file:
+            if os.getpid() != self._process:
+                return  # a forked child: the file is its parent's
+            kept = min(recorded, self._capacity)
+            document = {
+                "traceEvents": [*self._names(kept), *(self._event(self._events[number]) for number in range(kept))],
+                "displayTimeUnit": "ns",
+                "otherData": {"dropped": recorded - kept},
+            }
+            json.dump(document, file)
+
+    def _names(self, kept: int) -> list[dict[str, Any]]:
+        workers = sorted({int(self._events[number].worker) for number in range(kept)})
+        return [
+            {
+                "ph": "M",
+                "name": "thread_name",
+                "pid": os.getpid(),
+                "tid": worker,
+                "args": {"name": f"worker {worker}" if worker else "callers"},
+            }
+            for worker in workers
+        ]
+
+    def _event(self, event: Any) -> dict[str, Any]:
+        kind = _KINDS[event.kind]
+        args = {"number": event.first} if kind == "task" else {"begin": event.first, "end": event.last}
+        return {
+            "ph": "X",
+            "name": kind,
+            "cat": kind,
+            "pid": os.getpid(),
+            "tid": event.worker,
+            "ts": event.begin_ns / 1000,
+            "dur": (event.end_ns - event.begin_ns) / 1000,
+            "args": args,
+        }

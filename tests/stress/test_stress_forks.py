@@ -1,0 +1,98 @@
+"""Forks while pools work at full speed, from the main thread and from tasks: each child uses the pools and ends.
+
+A few seconds by default; KTHREADS_LONG=1 makes it ten minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SECONDS = 600 if os.environ.get("KTHREADS_LONG") else 3
+
+PROGRAM = """
+import os, random, signal, sys, threading, time
+from array import array
+import kthreads
+library, seconds, seed = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+crc32 = kthreads.symbol("libz.so.1", "crc32", "unsigned long(unsigned long, const unsigned char *, unsigned)")
+add_one = kthreads.symbol(library, "add_one_to_each", "void(long, long, double *)")
+pools = [kthreads.Pool(2), kthreads.Pool(3, queue_size=8, backend="pthread")]
+chance, stop, wrong, forks = random.Random(seed), threading.Event(), [], 0
+
+def loops(pool):
+    pool.parallel_for(add_one, 50_000, array("d", bytes(400_000)))
+
+def native_tasks(pool):
+    assert {future.result() for future in [pool.submit(crc32, 0, b"abc", 3) for _ in range(20)]} == {0x352441C2}
+
+def python_tasks(pool):
+    assert pool.submit(abs, -3).result() == 3
+
+def changes(pool):
+    pool.quiesce()
+    stop.wait(0.003)
+    pool.resize(chance.randint(1, 4))
+
+def work(what, pool):
+    while not stop.is_set():
+        try:
+            what(pool)
+        except BaseException as error:
+            wrong.append(error)
+            raise
+
+def use():
+    for pool in pools:
+        values = array("d", bytes(8000))
+        pool.parallel_for(add_one, 1000, values)
+        assert set(values) == {1}
+        native_tasks(pool)
+        python_tasks(pool)
+        pool.quiesce()
+        pool.resize(3)
+        python_tasks(pool)
+
+def fork(leave):
+    global forks
+    forks += 1
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(30)    # a child that hangs is killed
+        try:
+            use()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+        leave(0)
+    if status := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        wrong.append(status)
+
+workers = [threading.Thread(target=work, args=(what, pool), daemon=True)
+           for pool in pools for what in (loops, native_tasks, python_tasks, changes)]
+for worker in workers:
+    worker.start()
+end = time.monotonic() + seconds
+while time.monotonic() < end:
+    fork(chance.choice([os._exit, sys.exit]))
+    chance.choice(pools).submit(fork, os._exit).result()
+stop.set()
+for worker in workers:
+    worker.join()
+print("forks:", forks > 0, "wrong:", wrong)
+"""
+
+
+@pytest.mark.timeout(900)
+def test_children_forked_while_pools_work_use_them_and_end(native_library):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, native_library, str(SECONDS), "1"],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS + 200,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "forks: True wrong: []\n", "")

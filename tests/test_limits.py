@@ -1,0 +1,93 @@
+"""How many CPUs there are to use."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import kthreads
+from kthreads import limits
+
+
+@pytest.fixture
+def cgroup(tmp_path, monkeypatch):
+    """Makes this process a member of /a/b in a tree of cgroups of the test's own."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "cpu,cpuacct" / "a").mkdir(parents=True)
+    lines = ["0::/a/b"]
+    read = limits._read
+    monkeypatch.setattr(limits, "_CGROUP_ROOT", tmp_path)
+    monkeypatch.setattr(limits, "_read", lambda path: "\n".join(lines) if path == "/proc/self/cgroup" else read(path))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    return lambda path, text: (tmp_path / path).write_text(text), lines
+
+
+@pytest.fixture(autouse=True)
+def default():
+    yield
+    kthreads.set_default_workers(None)
+    limits.limit_default_workers(None)
+
+
+def test_without_a_quota_the_affinity_counts(cgroup):
+    write, _ = cgroup
+    write("a/b/cpu.max", "max 100000\n")
+    assert kthreads.cpu_count() == 8
+
+
+def test_a_quota_is_rounded_up(cgroup):
+    write, _ = cgroup
+    write("a/b/cpu.max", "150000 100000\n")
+    assert kthreads.cpu_count() == 2
+
+
+def test_the_least_quota_above_counts(cgroup):
+    write, _ = cgroup
+    write("a/b/cpu.max", "400000 100000\n")
+    write("a/cpu.max", "300000 100000\n")
+    assert kthreads.cpu_count() == 3
+
+
+def test_a_small_quota_is_one_cpu(cgroup):
+    write, _ = cgroup
+    write("cpu.max", "1000 100000\n")
+    assert kthreads.cpu_count() == 1
+
+
+def test_a_quota_above_the_affinity_does_not_count(cgroup):
+    write, _ = cgroup
+    write("a/b/cpu.max", "1600000 100000\n")
+    assert kthreads.cpu_count() == 8
+
+
+def test_quotas_of_cgroup_v1_count(cgroup):
+    write, lines = cgroup
+    lines[:] = ["4:cpu,cpuacct:/a", "3:memory:/a"]
+    write("cpu,cpuacct/a/cpu.cfs_quota_us", "250000\n")
+    write("cpu,cpuacct/a/cpu.cfs_period_us", "100000\n")
+    assert kthreads.cpu_count() == 3
+    write("cpu,cpuacct/a/cpu.cfs_quota_us", "-1\n")
+    assert kthreads.cpu_count() == 8
+
+
+def test_the_default_number_of_workers_can_be_set():
+    kthreads.set_default_workers(3)
+    with kthreads.Pool() as pool:
+        assert pool.workers == kthreads.default_workers() == 3
+    with pytest.raises(ValueError, match="1 or more"):
+        kthreads.set_default_workers(0)
+
+
+def test_the_default_number_of_workers_can_be_limited_and_is_then_never_larger():
+    kthreads.set_default_workers(3)
+    limits.limit_default_workers(2)
+    assert kthreads.default_workers() == 2
+    kthreads.set_default_workers(1)
+    assert kthreads.default_workers() == 1
+    kthreads.set_default_workers(4)
+    limits.limit_default_workers(4)
+    kthreads.set_default_workers(5)
+    assert kthreads.default_workers() == 5
+    with pytest.raises(ValueError, match="1 or more"):
+        limits.limit_default_workers(0)

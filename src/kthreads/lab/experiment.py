@@ -1,0 +1,138 @@
+"""An experiment: the same child made with and without a flag, and what was seen of each."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kthreads.facts import EXIT_SIGNAL, FACTS, version_text
+from kthreads.flagcheck import refused
+from kthreads.flagnames import text
+from kthreads.flags import CloneFlags
+from kthreads.lab.stage import Stage, Step
+from kthreads.situation import Situation
+
+__all__ = ["EXPERIMENTS", "EXIT", "Experiment", "Missing", "Outcome", "Row", "Variant", "accepted", "experiment"]
+
+EXIT = "EXIT_SIGNAL"
+"""The name of the experiment with the exit signal, which is no flag."""
+
+
+class Variant(NamedTuple):
+    """One way to make the child: a heading, the flags and the exit signal."""
+
+    heading: str
+    flags: CloneFlags
+    exit_signal: int
+
+
+class Row(NamedTuple):
+    """One thing looked at, and what was seen of it in each variant."""
+
+    what: str
+    seen: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment has shown.
+
+    Attributes:
+        name: of the flag, such as ``"FS"``.
+        question: what was done, and what is the question.
+        variants: the ways in which the child was made.
+        rows: what was seen, by variant.
+        reason: why it is so.
+        missing: why nothing was seen: what the kernel or the machine refused; empty when all went well.
+    """
+
+    name: str
+    question: str
+    variants: tuple[Variant, ...]
+    rows: tuple[Row, ...]
+    reason: str
+    missing: str = ""
+
+    def seen(self, what: str) -> tuple[str, ...]:
+        """What was seen of one thing, by variant. KeyError for a thing that was not looked at."""
+        for row in self.rows:
+            if row.what == what:
+                return row.seen
+        raise KeyError(what)
+
+
+class Missing(Exception):
+    """This machine cannot show it; the message says why."""
+
+
+Body = Callable[[Stage, Variant], Mapping[str, object]]
+
+
+class Experiment(NamedTuple):
+    """One experiment. Call it to make it."""
+
+    name: str
+    question: str
+    variants: tuple[Variant, ...]
+    body: Body
+
+    def __call__(self) -> Outcome:
+        seen: list[Mapping[str, object]] = []
+        missing = ""
+        try:
+            for variant in self.variants:
+                with Stage() as stage:
+                    seen.append(self.body(stage, variant))
+        except Missing as why:
+            missing = str(why)
+        rows = () if missing else tuple(Row(what, tuple(str(column[what]) for column in seen)) for what in seen[0])
+        fact = EXIT_SIGNAL if self.name == EXIT else FACTS[CloneFlags[self.name]]
+        return Outcome(self.name, self.question, self.variants, rows, fact.why, missing)
+
+
+EXPERIMENTS: dict[str, Experiment] = {}
+"""All of them, by the name of the flag."""
+
+
+def experiment(
+    flag: CloneFlags, question: str, *, base: CloneFlags | int = 0, exit_signal: int = 17
+) -> Callable[[Body], Experiment]:
+    """Makes an experiment of a function, which makes a child as a variant says and returns what it saw.
+
+    Args:
+        flag: what it is about.
+        question: what is done, and what is the question.
+        base: the flags that the child has both times.
+        exit_signal: likewise; SIGCHLD when not given.
+    """
+    with_it = CloneFlags(base) | flag
+    variants = (
+        Variant(f"without {text(flag)}", CloneFlags(base), exit_signal),
+        Variant(f"with {text(flag)}", with_it, 0 if with_it & (CloneFlags.THREAD | CloneFlags.PARENT) else exit_signal),
+    )
+    assert flag.name is not None
+    return of_variants(flag.name, question, variants)
+
+
+def of_variants(name: str, question: str, variants: Sequence[Variant]) -> Callable[[Body], Experiment]:
+    """Likewise for variants that differ in something else."""
+
+    def enter(body: Body) -> Experiment:
+        made = EXPERIMENTS[name] = Experiment(name, question, tuple(variants), body)
+        return made
+
+    return enter
+
+
+def accepted(step: Step, variant: Variant) -> Step:
+    """The step that has made the child; raises `Missing` where the kernel refused it."""
+    if step.result >= 0:
+        return step
+    young = [flag for flag in variant.flags if FACTS[flag].since > Situation().kernel]
+    if young:
+        raise Missing(f"{text(young[0])} needs {version_text(FACTS[young[0]].since)}")
+    if -step.result == errno.ENOSYS:
+        raise Missing("the kernel, or a seccomp profile, refuses clone3")
+    raise Missing(str(refused(-step.result, variant.flags, exit_signal=variant.exit_signal)))

@@ -1,0 +1,252 @@
+"""What a child does between clone and its program: a list of system calls with arguments prepared beforehand.
+
+Which steps in which order is said here and above; how each is made is csrc/step.c.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kthreads._native import ffi, lib
+
+__all__ = ["Steps"]
+
+_STEPS = ffi.typeof("kt_step[]")
+_text, _pointers = ffi.typeof("char[]"), ffi.typeof("uintptr_t[]")
+_TO_THE_LAST = -1
+
+Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+class Steps:
+    """Builds the steps of a `kt_process_spec`. Each method adds one, in the order that they are to be taken."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, str, dict[str, Any]]] = []
+        self._keep: list[Any] = []
+        self._slots = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def describe(self, index: int) -> str:
+        """What the step does, for a message: "cannot …"."""
+        return self._rows[index][1]
+
+    def is_exec(self, index: int) -> bool:
+        return bool(self._rows[index][0] == lib.KT_STEP_EXEC)
+
+    def has_go(self) -> bool:
+        return any(kind == lib.KT_STEP_GO for kind, _, _ in self._rows)
+
+    def build(self) -> Any:
+        """The ``kt_step[]``, valid as long as it and this object live."""
+        built = ffi.new(_STEPS, len(self._rows))
+        for step, (kind, _, fields) in zip(built, self._rows, strict=True):
+            step.kind = kind
+            for name, value in fields.items():
+                setattr(step, name, value)
+        self._keep.append(built)
+        return built
+
+    def _add(self, kind: int, does: str, **fields: Any) -> None:
+        self._rows.append((kind, does, fields))
+
+    def _string(self, text: Path) -> Any:
+        data = os.fsencode(text)
+        if b"\0" in data:
+            raise ValueError("embedded null byte")
+        held = ffi.new(_text, data)
+        self._keep.append(held)
+        return held
+
+    def _strings(self, texts: Sequence[Path]) -> Any:
+        """An array of strings that ends with NULL, in two allocations."""
+        encoded = [os.fsencode(text) for text in texts]
+        blob = b"\0".join([*encoded, b""])
+        if blob.count(b"\0") != len(encoded):
+            raise ValueError("embedded null byte")
+        held = ffi.new(_text, blob)
+        at = int(ffi.cast("uintptr_t", held))
+        addresses = []
+        for text in encoded:
+            addresses.append(at)
+            at += len(text) + 1
+        array = ffi.new(_pointers, [*addresses, 0])
+        self._keep += [held, array]
+        return ffi.cast("char *const *", array)
+
+    def _data(self, data: bytes) -> Any:
+        held = ffi.new(_text, data)
+        self._keep.append(held)
+        return held
+
+    def _slot(self) -> int:
+        if self._slots == lib.KT_SLOTS:
+            raise ValueError(f"no more than {lib.KT_SLOTS} mounts can be made for one process")
+        self._slots += 1
+        return self._slots - 1
+
+    # ---- Waiting, namespaces ------------------------------------------------------------------------------------
+
+    def go(self) -> None:
+        """Waits until the parent has done its part, such as the maps of ids."""
+        self._add(lib.KT_STEP_GO, "wait for its parent")
+
+    def setns(self, fd: int, flags: int) -> None:
+        """Enters the namespace that `fd` names; `flags` as setns(2) takes them, 0 for whatever it is."""
+        self._add(lib.KT_STEP_SETNS, f"enter the namespace of descriptor {fd} (setns)", fd=fd, flags=flags)
+
+    def unshare(self, flags: int) -> None:
+        self._add(lib.KT_STEP_UNSHARE, f"unshare({flags:#x})", flags=flags)
+
+    def fork(self) -> None:
+        """Goes on in a child; the process itself stays, reaps, passes signals on and ends as the child does."""
+        self._add(lib.KT_STEP_FORK, "fork")
+
+    def hostname(self, name: str) -> None:
+        self._add(lib.KT_STEP_HOSTNAME, f"set the hostname to {name!r}", text=self._string(name))
+
+    def domainname(self, name: str) -> None:
+        self._add(lib.KT_STEP_DOMAINNAME, f"set the domain name to {name!r}", text=self._string(name))
+
+    def loopback(self) -> None:
+        """Brings the loopback interface up."""
+        self._add(lib.KT_STEP_LOOPBACK, "bring the loopback interface up")
+
+    def write(self, path: Path, text: str) -> None:
+        """Writes a text into a file that exists, such as one of /proc."""
+        does = f"write {text!r} to {os.fsdecode(path)}"
+        self._add(lib.KT_STEP_WRITE, does, path=self._string(path), text=self._string(text))
+
+    # ---- Mounts ---------------------------------------------------------------------------------------------------
+
+    def mount(self, source: Path | None, target: Path, kind: str | None, flags: int, data: str | None = None) -> None:
+        """mount(2)."""
+        fields = {"path": self._string(target), "flags": flags}
+        for name, value in (("source", source), ("type", kind), ("text", data)):
+            if value is not None:
+                fields[name] = self._string(value)
+        self._add(lib.KT_STEP_MOUNT, f"mount {os.fsdecode(target)}", **fields)
+
+    def unmount(self, path: Path, flags: int = 0) -> None:
+        self._add(lib.KT_STEP_UNMOUNT, f"unmount {os.fsdecode(path)}", path=self._string(path), flags=flags)
+
+    def tree(self, path: Path) -> int:
+        """Takes a detached copy of the mounts at `path`; returns its slot."""
+        slot = self._slot()
+        does = f"take the files at {os.fsdecode(path)} (open_tree)"
+        self._add(lib.KT_STEP_TREE, does, path=self._string(path), slot=slot)
+        return slot
+
+    def filesystem(self, kind: str, options: Mapping[str, str], attributes: int = 0) -> int:
+        """Makes a detached file system; returns its slot. An option with the value "" is a flag."""
+        slot = self._slot()
+        pairs = [text for pair in ({"source": kind} | dict(options)).items() for text in pair]
+        does = f"make a file system of type {kind}"
+        fields = {"type": self._string(kind), "argv": self._strings(pairs), "flags": attributes, "slot": slot}
+        self._add(lib.KT_STEP_FILESYSTEM, does, **fields)
+        return slot
+
+    def attributes(self, slot: int, attributes: int) -> None:
+        """Sets MOUNT_ATTR_* on all mounts of the slot (Linux 5.12)."""
+        self._add(lib.KT_STEP_ATTRIBUTES, f"set mount attributes {attributes:#x}", slot=slot, flags=attributes)
+
+    def attributes_at(self, path: Path, attributes: int) -> None:
+        """Sets MOUNT_ATTR_* on the one mount at `path`."""
+        does = f"set mount attributes {attributes:#x} of {os.fsdecode(path)}"
+        self._add(lib.KT_STEP_ATTRIBUTES, does, path=self._string(path), flags=attributes)
+
+    def attach(self, slot: int, target: Path) -> None:
+        """Mounts what the slot holds."""
+        self._add(lib.KT_STEP_ATTACH, f"mount on {os.fsdecode(target)}", slot=slot, path=self._string(target))
+
+    def pivot(self, path: Path) -> None:
+        """Makes the mount at `path` the root and lets go of the old one."""
+        self._add(lib.KT_STEP_PIVOT, f"make {os.fsdecode(path)} the root (pivot_root)", path=self._string(path))
+
+    def mkdir(self, path: Path, mode: int = 0o755) -> None:
+        does = f"make the folder {os.fsdecode(path)}"
+        self._add(lib.KT_STEP_MKDIR, does, path=self._string(path), number=mode)
+
+    def mkfile(self, path: Path, mode: int = 0o644) -> None:
+        does = f"make the file {os.fsdecode(path)}"
+        self._add(lib.KT_STEP_MKFILE, does, path=self._string(path), number=mode)
+
+    def symlink(self, path: Path, target: Path) -> None:
+        does = f"make the symbolic link {os.fsdecode(path)}"
+        self._add(lib.KT_STEP_SYMLINK, does, path=self._string(path), text=self._string(target))
+
+    # ---- Place, descriptors ------------------------------------------------------------------------------------------
+
+    def chdir(self, path: Path | int) -> None:
+        """Changes to a folder, given by path or descriptor."""
+        where = {"fd": path} if isinstance(path, int) else {"path": self._string(path)}
+        self._add(lib.KT_STEP_CHDIR, f"change to {path!r}", **where)
+
+    def chroot(self, path: Path | int) -> None:
+        where = {"fd": path} if isinstance(path, int) else {"path": self._string(path)}
+        self._add(lib.KT_STEP_CHROOT, f"make {path!r} the root (chroot)", **where)
+
+    def umask(self, mask: int) -> None:
+        self._add(lib.KT_STEP_UMASK, "set the umask", number=mask)
+
+    def close(self, first: int, last: int = _TO_THE_LAST, *, at_exec: bool) -> None:
+        """Closes the descriptors from `first` to `last`, at once or as the program begins."""
+        self._add(lib.KT_STEP_CLOSE, "close descriptors", fd=first, number=last, flags=int(at_exec))
+
+    def dup(self, fd: int, number: int) -> None:
+        """Makes descriptor `number` a copy of `fd` that stays open; they may be the same."""
+        self._add(lib.KT_STEP_DUP, f"pass descriptor {fd} on as {number}", fd=fd, number=number)
+
+    # ---- Who it is, what it may do -----------------------------------------------------------------------------------
+
+    def setsid(self) -> None:
+        self._add(lib.KT_STEP_SETSID, "make a session of its own")
+
+    def setpgid(self, group: int) -> None:
+        self._add(lib.KT_STEP_SETPGID, f"enter process group {group}", number=group)
+
+    def groups(self, groups: Iterable[int]) -> None:
+        """Supplementary groups."""
+        listed = list(groups)
+        data = self._data(struct.pack(f"={len(listed)}I", *listed))
+        self._add(lib.KT_STEP_GROUPS, f"set the groups to {listed}", data=data, count=len(listed))
+
+    def gid(self, gid: int) -> None:
+        self._add(lib.KT_STEP_GID, f"become group {gid}", number=gid)
+
+    def uid(self, uid: int) -> None:
+        self._add(lib.KT_STEP_UID, f"become user {uid}", number=uid)
+
+    def capabilities(self, mask: int) -> None:
+        """Keeps only these, in all sets, the bounding and ambient ones included."""
+        self._add(lib.KT_STEP_CAPABILITIES, "give up capabilities", flags=mask)
+
+    def no_new_privs(self) -> None:
+        self._add(lib.KT_STEP_NO_NEW_PRIVS, "set no_new_privs")
+
+    def parent_death(self, number: int) -> None:
+        self._add(lib.KT_STEP_PARENT_DEATH, "ask for a signal at its parent's death", number=number)
+
+    def not_dumpable(self) -> None:
+        self._add(lib.KT_STEP_NOT_DUMPABLE, "make itself unreadable to others")
+
+    def rlimit(self, resource: int, soft: int, hard: int) -> None:
+        data = self._data(struct.pack("=QQ", soft & (1 << 64) - 1, hard & (1 << 64) - 1))
+        self._add(lib.KT_STEP_RLIMIT, f"set limit {resource}", number=resource, data=data)
+
+    def default_signals(self, numbers: Iterable[int]) -> None:
+        """Gives signals their default action, even where the parent ignores them."""
+        mask = sum(1 << number - 1 for number in set(numbers))
+        self._add(lib.KT_STEP_DEFAULT_SIGNALS, "reset signals", flags=mask)
+
+    def exec(self, paths: Sequence[Path], argv: Sequence[Path], env: Mapping[Any, Any] | None) -> None:
+        """Executes the first of `paths` that can be; the last step. `env` None is this process's environment."""
+        fields = {"paths": self._strings(paths), "argv": self._strings(argv)}
+        if env is not None:
+            fields["envp"] = self._strings([os.fsencode(k) + b"=" + os.fsencode(v) for k, v in env.items()])
+        self._add(lib.KT_STEP_EXEC, f"execute {os.fsdecode(argv[0])}", **fields)

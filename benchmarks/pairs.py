@@ -11,13 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 def measure(
     operations: Mapping[str, Callable[[], object]], *, rounds: int = 100, batch: int = 50
 ) -> dict[str, list[float]]:
-    """Seconds an operation, for each round."""
+    """Seconds an operation, for each round. The first tenth of a batch is not counted: threads of the operation before
+    may still spin."""
     times: dict[str, list[float]] = {name: [] for name in operations}
     order = list(operations)
     for number in range(-3, rounds):  # three to warm up
         random.shuffle(order)
         for name in order:
             operation = operations[name]
+            for _ in range(batch // 10):
+                operation()
             begin = time.perf_counter()
             for _ in range(batch):
                 operation()

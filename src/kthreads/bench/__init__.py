@@ -1,0 +1,1 @@
+"""`kthreads bench`: what threads, regions and tasks cost, side by side with every peer that is here."""

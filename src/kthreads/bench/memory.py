@@ -1,0 +1,61 @@
+"""The memory that threads take, by /proc and by the cgroup."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _fields(path: str, names: tuple[str, ...]) -> dict[str, int]:
+    """Lines ``Name: 12 kB`` of a file, in bytes."""
+    found = {}
+    for line in Path(path).read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name in names:
+            found[name] = int(rest.split()[0]) * 1024
+    return found
+
+
+def _cgroup() -> int | None:
+    """Bytes charged to this process's cgroup, the kernel's for it included (cgroups v2: memory.current; v1: usage)."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, name = Path("/sys/fs/cgroup"), "memory.current"
+        elif "memory" in controllers.split(","):
+            root, name = Path("/sys/fs/cgroup/memory"), "memory.usage_in_bytes"
+        else:
+            continue
+        for folder in (root / path.lstrip("/"), root):
+            if (used := _number(folder / name)) is not None:
+                return used
+    return None
+
+
+def now() -> dict[str, float]:
+    """Bytes: of the process that are resident, of its page tables, of all kernel stacks of the machine, of its cgroup,
+    and the machine's that are not available any more."""
+    status = _fields("/proc/self/status", ("VmPTE",))
+    machine = _fields("/proc/meminfo", ("KernelStack", "MemAvailable"))
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+    found = {
+        "resident": resident,
+        "page tables": status.get("VmPTE", 0),
+        "kernel stacks": machine.get("KernelStack", 0),
+        "machine": -machine.get("MemAvailable", 0),
+    }
+    if (cgroup := _cgroup()) is not None:
+        found["cgroup"] = cgroup
+    return dict(found)
+
+
+def grown(before: dict[str, float], after: dict[str, float], threads: int) -> dict[str, float]:
+    """Bytes a thread."""
+    return {what: (after[what] - before[what]) / threads for what in before if what in after}

@@ -168,8 +168,7 @@ size_t kt__detached_count(void)
     return atomic_load_explicit(&detached_count, memory_order_relaxed);
 }
 
-/* ---- Fork -----------------------------------------------------------------------------------------------
- */
+/* ---- Fork ------------------------------------------------------------------------------------------ */
 
 /* Only the forking thread lives on. libc's child has emptied its list of threads by now
  * (nptl/reclaim_stacks), and entered the forking thread again. */
@@ -195,6 +194,16 @@ void kt__forget_other_threads(void)
         atomic_store_explicit(&thread->run, 0, memory_order_relaxed);
         if (ours) {
             kt__thread_abandon(thread);
+        }
+    }
+}
+
+void kt__refresh_own_tid(void)
+{
+    uintptr_t self = (uintptr_t)pthread_self();
+    for (struct kt_thread *thread = all; thread; thread = thread->next) {
+        if (thread->ident == self && !kt__ended(thread)) {
+            atomic_store_explicit(&thread->tid, (int32_t)syscall(SYS_gettid), memory_order_relaxed);
         }
     }
 }

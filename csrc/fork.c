@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-static kt__word probing; /* taken before the other */
+static kt__word spawning, probing; /* taken in this order, before the other */
 static kt__word lock;
 static int registered;
 
@@ -28,8 +28,19 @@ void kt__unlock_probing(void)
     kt__mutex_unlock(&probing);
 }
 
+void kt__lock_spawning(void)
+{
+    kt__mutex_lock(&spawning);
+}
+
+void kt__unlock_spawning(void)
+{
+    kt__mutex_unlock(&spawning);
+}
+
 static void before(void)
 {
+    kt__lock_spawning();
     kt__lock_probing();
     kt__lock();
 }
@@ -38,11 +49,13 @@ static void in_parent(void)
 {
     kt__unlock();
     kt__unlock_probing();
+    kt__unlock_spawning();
 }
 
 static void in_child(void)
 {
     kt__forget_other_threads();
+    kt__forget_pool_threads();
     in_parent();
 }
 

@@ -43,8 +43,7 @@ static void run_destructors(void)
     }
 }
 
-/* ---- What a run may have changed ------------------------------------------------------------------------
- */
+/* ---- What a run may have changed ------------------------------------------------------------------- */
 
 static bool holds_robust_mutex(void)
 {

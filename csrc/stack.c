@@ -21,6 +21,12 @@
 #define VALGRIND_MAKE_MEM_UNDEFINED(address, size) ((void)0)
 #endif
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h> /* which keeps the red zones of frames that a fork cut off */
+#else
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)0)
+#endif
+
 enum {
     GUARD_SIZE = 16384,
     SLAB_SIZE = 16 << 20,
@@ -201,6 +207,7 @@ int kt__stack_take(size_t size, struct kt__stack **out)
         return -ENOMEM;
     }
     VALGRIND_MAKE_MEM_UNDEFINED(stack->low, stack->size);
+    ASAN_UNPOISON_MEMORY_REGION(stack->low, stack->size);
     stack->taken = true;
     stack->slab->taken++;
     *out = stack;

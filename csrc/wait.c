@@ -138,8 +138,7 @@ int kt_thread_wait_any(kt_thread *const *threads, size_t count, int64_t timeout_
     return ended >= 0 ? ended : rc;
 }
 
-/* ---- Giving a thread up ----------------------------------------------------------------------------------
- */
+/* ---- Giving a thread up ---------------------------------------------------------------------------- */
 
 /* A thread that has not ended goes to whoever will see its end. */
 static void give_up(struct kt_thread *thread)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+import kthreads
 
 HERE = Path(__file__).parent
 
@@ -21,3 +28,74 @@ def native_library(tmp_path_factory: pytest.TempPathFactory) -> str:
         [compiler, "-O1", "-fPIC", "-shared", "-pthread", "-o", library, HERE / "native_functions.c"], check=True
     )
     return str(library)
+
+
+class Gate:
+    """Native tasks and threads that hold still until it is opened, and then return 7.
+
+    Attributes:
+        function: what they call, with
+        args: these; both in one are
+        call: what `submit` takes.
+        arrived: how many have begun.
+    """
+
+    def __init__(self, library: str) -> None:
+        self.arrived, self.word = np.zeros(1, "i4"), np.zeros(1, "i4")
+        self.function = kthreads.symbol(library, "pass_gate", "int(int *, const int *)")
+        self.args = (self.arrived, self.word)
+        self.call = (self.function, *self.args)
+
+    def thread(self, **options: Any) -> kthreads.Thread:
+        return kthreads.Thread(self.function, self.args, **options)
+
+    def wait_for(self, count: int) -> None:
+        while self.arrived[0] < count:
+            time.sleep(0.001)
+
+    def open(self) -> None:
+        self.word[0] = 1
+
+
+@pytest.fixture
+def gate(native_library):
+    gate = Gate(native_library)
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
+def crc32():
+    return kthreads.symbol("libz.so.1", "crc32", "unsigned long(unsigned long, const unsigned char *, unsigned)")
+
+
+def mounts_of_ours() -> list[str]:
+    """What is mounted where these tests mount; the system may mount elsewhere what it likes."""
+    with open("/proc/self/mountinfo") as file:
+        targets = [line.split()[4] for line in file]
+    places = ("/tmp", "/proc", "/dev", "/usr", "/bin", "/lib", "/mnt", "/data", "/etc")
+    return [target for target in targets if target == "/" or target.startswith(places)]
+
+
+@pytest.fixture
+def leaves_nothing_behind():
+    """A test after which no child, descriptor or mount is left."""
+    gc.collect()
+    before = sorted(os.listdir("/proc/self/fd")), mounts_of_ours()
+    yield
+    gc.collect()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG | 0x40000000)
+    assert (sorted(os.listdir("/proc/self/fd")), mounts_of_ours()) == before
+
+
+@pytest.fixture(scope="session")
+def function(native_library):
+    """A function of `native_library` by its name and signature."""
+    return lambda name, signature: kthreads.symbol(native_library, name, signature)
+
+
+@pytest.fixture
+def pool():
+    with kthreads.Pool(2) as pool:
+        yield pool

@@ -286,3 +286,129 @@ int refuse_system_call(long number, int third, int error)
     }
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
 }
+
+/* ---- Bodies of parallel loops ----------------------------------------------------------------------- */
+
+void add_one_to_each(long begin, long end, double *values)
+{
+    for (long i = begin; i < end; i++) {
+        values[i] += 1;
+    }
+}
+
+void store_indices(long begin, long end, long step, long *values)
+{
+    for (long i = begin; step > 0 ? i < end : i > end; i += step) {
+        values[i] += i;
+    }
+}
+
+void axpy(size_t begin, size_t end, double a, const double *x, double *y)
+{
+    for (size_t i = begin; i < end; i++) {
+        y[i] += a * x[i];
+    }
+}
+
+void sum_into(long begin, long end, const double *values, double *sum)
+{
+    for (long i = begin; i < end; i++) {
+        *sum += values[i];
+    }
+}
+
+void count_worker(long begin, long end, int worker, long *counts)
+{
+    counts[worker] += end - begin;
+}
+
+int fail_in(long begin, long end, long bad)
+{
+    if (begin <= bad && bad < end) {
+        errno = ENOSPC;
+        return -3;
+    }
+    return 0;
+}
+
+/* Waits until the token is cancelled: the flag is set by the other side. */
+void wait_for_token(long begin, long end, const volatile int *token, int *arrived)
+{
+    (void)begin, (void)end;
+    __atomic_store_n(arrived, 1, __ATOMIC_SEQ_CST);
+    while (!*token) {
+        usleep(100);
+    }
+}
+
+void nap(long begin, long end, int *arrived)
+{
+    (void)begin, (void)end;
+    __atomic_store_n(arrived, 1, __ATOMIC_SEQ_CST);
+    usleep(1000);
+}
+
+/* One chunk each, on as many threads as there are items: all wait for all. */
+void meet(long begin, long end, int *arrived, int expected)
+{
+    (void)begin, (void)end;
+    __atomic_add_fetch(arrived, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(arrived, __ATOMIC_SEQ_CST) < expected) {
+        usleep(100);
+    }
+}
+
+/* ---- Tasks ------------------------------------------------------------------------------------------ */
+
+/* Counts itself in, then waits until the gate is opened. */
+int pass_gate(int *arrived, const int *gate)
+{
+    __atomic_add_fetch(arrived, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(gate, __ATOMIC_SEQ_CST)) {
+        usleep(100);
+    }
+    return 7;
+}
+
+/* ---- Functions of numbers, for maps ---- */
+
+double minus(double a, double b)
+{
+    return a - b;
+}
+double weigh(double a, int8_t b, float c, uint16_t d, double e, int64_t f, bool g, double h, double i)
+{
+    return a + 2 * b + 3 * (double)c + 4 * d + 5 * e + 6 * (double)f + 7 * g + 8 * h + 9 * i;
+}
+int64_t combine(int64_t a, uint8_t b, int32_t c)
+{
+    return a + 10 * (int64_t)b + 100 * (int64_t)c;
+}
+double scaled(int n, double x)
+{
+    return n * x;
+}
+int next_number(void)
+{
+    static int number;
+    return __atomic_add_fetch(&number, 1, __ATOMIC_RELAXED);
+}
+
+double rest(double x)
+{
+    usleep(1000);
+    return x;
+}
+
+/* pass_gate with addresses for numbers. */
+double wait_at(double x, uint64_t arrived, uint64_t gate)
+{
+    pass_gate((int *)(uintptr_t)arrived, (const int *)(uintptr_t)gate);
+    return x;
+}
+
+/* Called with narrower types, too: their values are the low bits of the register. */
+int64_t return_it(int64_t value)
+{
+    return value;
+}

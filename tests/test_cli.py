@@ -87,3 +87,19 @@ def test_the_version_is_the_package_s(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--version"])
     assert capsys.readouterr().out == f"kthreads {version('kthreads')}\n"
+
+
+def test_help_imports_no_command():
+    program = "import sys; from kthreads import cli\ntry: cli.main(['--help'])\nfinally: print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    for module, _ in cli.COMMANDS.values():
+        assert f"'{module}'" not in done.stdout
+    assert "'rich'" not in done.stdout
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_help_that_says_what_it_does(command, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([command, "--help"])
+    assert exit_.value.code == 0
+    assert f"usage: kthreads {command}" in capsys.readouterr().out

@@ -101,6 +101,19 @@ def test_without_pidfds_of_threads_fileno_says_so(script):
     assert output == ["True"]
 
 
+def test_without_pidfds_a_thread_is_awaited_all_the_same(script):
+    output = script(f"""
+        import asyncio
+        assert refuse({PIDFD_OPEN}, -1, errno.EINVAL) == 0
+        async def main():
+            thread = kthreads.Thread(same, (7,))
+            thread.start()
+            return await thread
+        print(asyncio.run(main()))
+    """)
+    assert output == ["7"]
+
+
 def test_doctor_names_the_fallbacks(script):
     output = script(f"""
         run(1)

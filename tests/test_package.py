@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import platform
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,31 +20,66 @@ PACKAGE = ROOT / "src" / "kthreads"
 
 # Each module may import those of the lines above its own.
 LAYERS = [
-    {"limits"},
-    {"errors"},
-    {"flags", "interop", "signature"},
-    {"convert"},
-    {"native", "alive", "spec"},
-    {"thread", "memory"},
-    {"waiting"},
-    {"demo", "doctor"},
+    {"limits", "perworker", "cancel", "poolstats", "elf"},
+    {"errors", "items"},
+    {"flags", "interop", "signature", "pidfd"},
+    {"facts", "flagnames", "situation"},
+    {"rule"},
+    {"rules"},
+    {"cautions", "flagcheck"},
+    {"explanation"},
+    {"convert", "namespace"},
+    {"native", "alive", "spec", "steps", "permit", "target", "awaiting"},
+    {"launch", "mounts", "idmap", "capabilities"},
+    {"child", "container"},
+    {"process"},
+    {"thread", "memory", "entry"},
+    {"waiting", "loop", "collector", "trace", "poolspec"},
+    {"task"},
+    {"maparray", "batch"},
+    {"pool", "crew"},
+    {"executor"},
+    {"commands.program", "commands.system", "commands.parser"},
+    {"demo", "doctor", "commands.unshare", "commands.ps", "commands.cgroup"},
+    {"integrations.dask", "integrations.joblib", "integrations.threadpoolctl"},
+    {"commands.nsenter", "commands.run"},
+    {"lab.stage"},
+    {"lab.experiment", "lab.trial"},
+    {"lab.identity", "lab.memory", "lab.namespaces", "lab.sharing"},
+    {"commands.explain", "commands.lab"},
+    {"bench.stats", "bench.suites", "bench.memory", "bench.shims", "bench.style"},
+    {"bench.environment", "bench.results", "bench.calls", "bench.python_peers"},
+    {"bench.compare", "bench.plots", "bench.worker"},
+    {"bench.tables", "bench.runner"},
+    {"bench.findings"},
+    {"bench.report"},
+    {"bench.command"},
     {"cli"},
 ]
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if path.stem != "__init__"
+}
+
+
+def path_of(module: str) -> Path:
+    return PACKAGE / f"{module.replace('.', '/')}.py"
 
 
 def imports_of(module: str) -> set[str]:
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    """The modules of the package that a module imports when it is imported itself."""
     found = set()
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module == "kthreads":
-            found |= {alias.name for alias in node.names if (PACKAGE / f"{alias.name}.py").exists()}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kthreads."):
-            found.add((node.module or "").removeprefix("kthreads."))
-    return found - {"_native"}
+    for node in ast.parse(path_of(module).read_text()).body:
+        name = f"{getattr(node, 'module', None) or ''}."
+        if isinstance(node, ast.ImportFrom) and name.startswith("kthreads."):
+            origin = name.removeprefix("kthreads.")
+            found |= ({origin[:-1]} | {origin + alias.name for alias in node.names}) & MODULES
+    return found
 
 
 def test_every_module_has_its_layer():
-    assert set().union(*LAYERS) == {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    assert set().union(*LAYERS) == MODULES
 
 
 @pytest.mark.parametrize("level", range(len(LAYERS)))
@@ -50,6 +87,15 @@ def test_modules_import_only_those_below(level):
     below = set().union(*LAYERS[:level])
     for module in LAYERS[level]:
         assert imports_of(module) <= below, module
+
+
+def test_what_is_optional_is_imported_only_when_asked_for():
+    script = (
+        "import sys, kthreads, kthreads.cli, kthreads.integrations; "
+        "print({'numpy', 'numba', 'joblib', 'distributed', 'threadpoolctl'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_all_names_what_is_there_in_order():
@@ -64,7 +110,7 @@ def test_what_is_public_says_what_it_is(name):
     assert callable(item) is False or item.__doc__
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("csrc/**/*.[ch]")) + sorted(PACKAGE.glob("*.py")), ids=str)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("csrc/**/*.[ch]")) + sorted(PACKAGE.glob("**/*.py")), ids=str)
 def test_files_are_short_enough_to_read(path):
     assert len(path.read_text().splitlines()) <= (500 if path.suffix in ".c.h" else 450)
 
@@ -96,7 +142,7 @@ def test_the_example_in_c_prints_the_sum(tmp_path):
     compiler = shutil.which("cc")
     if compiler is None or not (ROOT / "csrc").exists():
         pytest.skip("no C compiler, or not a source tree")
-    arch = {"x86_64": "x86_64", "aarch64": "aarch64"}[__import__("platform").machine()]
+    arch = {"x86_64": "x86_64", "aarch64": "aarch64"}[platform.machine()]
     sources = [*ROOT.glob("csrc/*.c"), ROOT / "csrc" / "arch" / arch / "clone.S"]
     subprocess.run(
         [compiler, "-O1", "-std=gnu11", "-pthread", ROOT / "docs/examples/sum.c", *sources, "-o", tmp_path / "sum"]

@@ -21,32 +21,6 @@ from kthreads import CloneFlags
 BACKENDS = ["clone", "clone3", "pthread"]
 
 
-@pytest.fixture
-def function(native_library):
-    return lambda name, signature: kthreads.symbol(native_library, name, signature)
-
-
-class Gate:
-    """Holds native threads until it is opened."""
-
-    def __init__(self, native_library):
-        self.word = np.zeros(1, "i4")
-        self.function = kthreads.symbol(native_library, "wait_for", "int(const void *)")
-
-    def thread(self, **options):
-        return kthreads.Thread(self.function, (self.word,), **options)
-
-    def open(self):
-        self.word[0] = 1
-
-
-@pytest.fixture
-def gate(native_library):
-    gate = Gate(native_library)
-    yield gate
-    gate.open()
-
-
 def run(target, *args, **options):
     thread = kthreads.Thread(target, args, **options)
     thread.start()
@@ -234,8 +208,8 @@ def test_a_thread_has_a_host_name_of_its_own(function):
     [
         ({"share": CloneFlags.VM}, "share= takes FS, FILES and SYSVSEM"),
         ({"namespaces": CloneFlags.NEWPID}, "namespaces= takes"),
-        ({"namespaces": CloneFlags.NEWNS}, "cannot share FS"),
-        ({"namespaces": CloneFlags.NEWIPC}, "cannot share SYSVSEM"),
+        ({"namespaces": CloneFlags.NEWNS}, "cannot go with CLONE_FS"),
+        ({"namespaces": CloneFlags.NEWIPC}, "cannot go with CLONE_SYSVSEM"),
         ({"backend": "fibers"}, "backend must be one of"),
         ({"nice": 40}, "nice must be"),
         ({"cpus": []}, "at least one CPU"),
@@ -365,6 +339,8 @@ def test_parked_threads_end_after_an_idle_time(function):
 
 
 def test_trim_ends_parked_threads_and_gives_memory_back(function):
+    with kthreads.Pool(1) as pool:
+        pool.quiesce()  # ends the thread that collects native tasks, if another test has left it
     threads = [kthreads.Thread(function("nothing", "void(void)"), reuse=True) for _ in range(5)]
     for thread in threads:
         thread.start()
@@ -393,7 +369,7 @@ def test_wait_returns_when_all_have_ended(gate):
 
 @pytest.mark.parametrize("count", [2, 200])
 def test_wait_returns_when_the_first_has_ended(gate, native_library, count):
-    other = Gate(native_library)
+    other = type(gate)(native_library)
     threads = [gate.thread(stack_size=16384) for _ in range(count)]
     quick = other.thread()
     for thread in [*threads, quick]:

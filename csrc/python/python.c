@@ -1,8 +1,61 @@
 #include <Python.h>
 
+#include <errno.h>
 #include <kthreads/kthreads.h>
+#include <stdatomic.h>
 
 #include "python.h"
+
+/* For who looks among the loaded libraries for this one, whose file others may be called like. */
+extern const char kthreads_native[];
+__attribute__((visibility("default"))) const char kthreads_native[] = "kthreads";
+
+/* ---- The interpreter, entered from threads that it may never have seen ------------------------------ */
+
+/* The state of a pool's thread, which stays from its first Python call to its end, and with it
+ * threading.local values. NULL on all others. */
+static _Thread_local PyThreadState *own_state;
+
+static atomic_int ending;
+
+static int can_enter(void)
+{
+    return Py_IsInitialized() && !atomic_load(&ending);
+}
+
+static void have_state_that_stays(void)
+{
+    if (!own_state && !PyGILState_GetThisThreadState()) {
+        PyGILState_Ensure();
+        own_state = PyEval_SaveThread();
+    }
+}
+
+void kt_python_leave(void)
+{
+    if (own_state && can_enter()) {
+        PyEval_RestoreThread(own_state);
+        PyGILState_Release(PyGILState_UNLOCKED);
+    }
+    own_state = NULL;
+}
+
+void kt_python_end(void)
+{
+    atomic_store(&ending, 1);
+}
+
+/* Drops what a callable returned, or reports what it raised. */
+static void drop(PyObject *result, PyObject *callable)
+{
+    if (result) {
+        Py_DECREF(result);
+    } else {
+        PyErr_WriteUnraisable(callable);
+    }
+}
+
+/* ---- What threads run --------------------------------------------------------------------------------- */
 
 void kt_python_run(void *callable)
 {
@@ -10,14 +63,35 @@ void kt_python_run(void *callable)
         return; /* a daemon thread that comes first to run when all is over */
     }
     PyGILState_STATE state = PyGILState_Ensure();
-    PyObject *result = PyObject_CallNoArgs(callable);
-    if (result) {
-        Py_DECREF(result);
-    } else {
-        PyErr_WriteUnraisable(callable);
-    }
-    PyGILState_Release(state); /* frees the thread state, and with it threading.local values */
+    Py_INCREF((PyObject *)callable); /* whoever keeps it may let go as soon as the call has had its effect */
+    drop(PyObject_CallNoArgs(callable), callable);
+    Py_DECREF((PyObject *)callable);
+    PyGILState_Release(state); /* frees the thread state, where it is not one that stays */
 }
+
+void kt_python_task(void *callable)
+{
+    if (can_enter()) {
+        have_state_that_stays();
+        kt_python_run(callable);
+    }
+}
+
+int32_t kt_python_chunk(int64_t begin, int64_t end, void *callable)
+{
+    if (!can_enter()) {
+        return 1;
+    }
+    have_state_that_stays();
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *stop = PyObject_CallFunction(callable, "LL", (long long)begin, (long long)end);
+    int32_t stops = stop != Py_False;
+    drop(stop, callable);
+    PyGILState_Release(state);
+    return stops;
+}
+
+/* ---- What is freed, and what is not ----------------------------------------------------------------- */
 
 void kt_python_free(kt_thread **place)
 {
@@ -29,4 +103,32 @@ void kt_python_keep(void *object)
     PyGILState_STATE state = PyGILState_Ensure(); /* cffi gave the GIL up for this call */
     Py_INCREF((PyObject *)object);
     PyGILState_Release(state);
+}
+
+void kt_python_loop_end(kt_pool *pool, kt_loop *loop)
+{
+    kt_loop_stop(loop);
+    while (kt_pool_run(pool, loop, -1) == -ETIMEDOUT) {
+    }
+}
+
+void kt_python_pool_free(kt_pool *pool)
+{
+    if (kt_pool_quiesce(pool, 1000000000) == 0) {
+        kt_pool_free(pool);
+    }
+}
+
+int kt_python_fork(kt_process *process, const kt_process_spec *spec, kt_failure *failure)
+{
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyOS_BeforeFork();
+    int rc = kt_process_fork(process, spec, failure);
+    if (rc == KT_IN_CHILD) {
+        PyOS_AfterFork_Child();
+    } else {
+        PyOS_AfterFork_Parent();
+    }
+    PyGILState_Release(state);
+    return rc;
 }

@@ -5,9 +5,34 @@
  * An exception is reported as unraisable. The caller keeps the callable alive until the end. */
 void kt_python_run(void *callable);
 
+/* The same as a task of a pool, or as what its threads begin with: Python's state of the thread stays, and
+ * threading.local values with it, until kt_python_leave. */
+void kt_python_task(void *callable);
+
+/* What such a thread calls as it ends. */
+void kt_python_leave(void);
+
+/* The interpreter is about to end: no thread of a pool enters it from now on. */
+void kt_python_end(void);
+
 /* Frees the handle that a thread was started into, if it was: the destructor of what holds it. */
 void kt_python_free(kt_thread **place);
 
 /* Takes a reference to `object` that is never given back: what a native function still uses must
  * outlive the interpreter. */
 void kt_python_keep(void *object);
+
+/* Runs callable(begin, end) as kt_python_task does, as the body of a parallel loop; not 0 when the loop is to
+ * stop. */
+int32_t kt_python_chunk(int64_t begin, int64_t end, void *callable);
+
+/* Stops a loop that runs, and returns when it has ended, whatever signals come. */
+void kt_python_loop_end(kt_pool *pool, kt_loop *loop);
+
+/* Ends the threads of a pool that nobody uses, and frees it; leaves it where that would take longer than
+ * they need to leave. */
+void kt_python_pool_free(kt_pool *pool);
+
+/* kt_process_fork between the interpreter's hooks: what os.fork does, with flags. The caller holds the GIL no
+ * more than for any call of cffi. */
+int kt_python_fork(kt_process *process, const kt_process_spec *spec, kt_failure *failure);

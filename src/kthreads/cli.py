@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
-import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 
-from kthreads import __version__, demo, doctor
+from kthreads import __version__
+from kthreads.commands.parser import Parser
+
+# The module of each command, which is imported when the command is asked for, and what it does.
+COMMANDS = {
+    "demo": ("kthreads.demo", "checksum files on one kernel thread per CPU"),
+    "doctor": ("kthreads.doctor", "print what was discovered about kernel, libc and limits"),
+    "bench": ("kthreads.bench.command", "measure threads, regions and tasks beside their peers"),
+    "explain": ("kthreads.commands.explain", "say what flags of clone do, and why the kernel would refuse them"),
+    "lab": ("kthreads.commands.lab", "show what a flag of clone does, by an experiment"),
+    "unshare": ("kthreads.commands.unshare", "run a program in namespaces of its own"),
+    "nsenter": ("kthreads.commands.nsenter", "run a program in the namespaces of another process"),
+    "run": ("kthreads.commands.run", "run a program in a small container"),
+    "ps": ("kthreads.commands.ps", "show the tree of namespaces and who is in them"),
+}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kthreads", description="Linux kernel threads for native functions.")
+def _parser(asked: str | None) -> Parser:
+    parser = Parser(prog="kthreads", description="Linux kernel threads for native functions.")
     parser.add_argument("--version", action="version", version=f"kthreads {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (demo, doctor):
-        module.add_command(commands)
+    for name, (module, does) in COMMANDS.items():
+        if name == asked:
+            importlib.import_module(module).add_command(commands)
+        else:
+            commands.add_parser(name, help=does)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status: 0, 1 when a command failed, 2 for bad usage, 130 after Ctrl-C."""
-    options = _parser().parse_args(arguments)
+    """Runs the command line; returns the exit status: 0, 1 when a command failed, 2 for bad usage, 130 after Ctrl-C.
+
+    Commands that run a program end as that program ends.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    asked = next((word for word in words if not word.startswith("-")), None)
+    options = _parser(asked).parse_args(words)
     try:
         return int(options.run(options))
     except KeyboardInterrupt:

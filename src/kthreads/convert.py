@@ -10,17 +10,17 @@ import ctypes
 import operator
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 from kthreads._native import ffi, lib
 from kthreads.signature import CType, Signature, from_cffi, from_ctypes
 
 Converter = Callable[[Any, list[Any]], Any]
 
-_ADDRESS = ffi.typeof("uintptr_t")
+_ADDRESS, _BYTES = ffi.typeof("uintptr_t"), ffi.typeof("char[]")
 _CData: Any = ffi.CData
 _CTypesData: Any = ctypes.c_int.__mro__[-2]  # _ctypes._CData, the base of all values of ctypes
 _CTypesReference: Any = type(ctypes.byref(ctypes.c_int()))
@@ -120,7 +120,7 @@ def _kind(value: Any) -> str:
 class _Pointer:
     """Converts to an address whatever may be passed where a parameter is a pointer."""
 
-    __slots__ = ("_formats", "_readonly", "_types", "item", "text")
+    __slots__ = ("_formats", "_plain", "_readonly", "_types", "item", "text")
 
     def __init__(self, ctype: CType) -> None:
         assert ctype.pointee is not None
@@ -129,6 +129,9 @@ class _Pointer:
         self._readonly = self.item.const is True
         self._types: dict[Any, bool] = {}  # types of cffi and ctypes: whether they fit
         self._formats: dict[tuple[str, int], bool] = {}  # buffers, likewise
+        self._plain: set[str] = (
+            set()
+        )  # formats that fit and need no more looking at; those of ctypes are not among them
 
     def __call__(self, value: Any, keep: list[Any]) -> int:
         if value is None:
@@ -152,20 +155,23 @@ class _Pointer:
 
     def quick(self) -> Converter:
         """The same, with the path that most buffers take in one piece."""
-        formats, readonly, not_buffers = self._formats, self._readonly, (_CData, _CTypesData, bytes, type(None))
+        plain, writable = self._plain, not self._readonly
+        accepted: Any = None  # the dtype of the last NumPy array; most arrays have one of few, each a single object
 
         def convert(value: Any, keep: list[Any]) -> int:
-            if isinstance(value, not_buffers):
-                return self(value, keep)
+            nonlocal accepted
+            dtype = getattr(value, "dtype", None)
             try:
-                view = memoryview(value)
-            except (TypeError, ValueError):
+                if dtype is not accepted or dtype is None:
+                    view = memoryview(value)
+                    if view.format not in plain:
+                        return self(value, keep)
+                    accepted = dtype
+                memory = _from_buffer(_BYTES, value, writable)
+            except (TypeError, ValueError, BufferError):
                 return self(value, keep)
-            if formats.get((view.format, view.itemsize)) and view.c_contiguous and (readonly or not view.readonly):
-                memory = _from_buffer(view)
-                keep.append(memory)
-                return int(_cast(_ADDRESS, memory))
-            return self(value, keep)
+            keep.append(memory)
+            return int(_cast(_ADDRESS, memory))
 
         return convert
 
@@ -267,6 +273,8 @@ class _Pointer:
         fits = self._formats.get(key)
         if fits is None:
             fits = self._formats[key] = self._takes_format(*key)
+            if fits and view.format[:1].isalpha():
+                self._plain.add(view.format)
         if not fits:
             raise self._refusal(
                 f"does not take a buffer of format {view.format!r} ({view.itemsize} bytes an item): convert it, "
@@ -321,7 +329,7 @@ class Plan:
     check is first converted. What fails is converted anew by the strict converters, whose exceptions people can read.
     """
 
-    __slots__ = ("convert", "count", "order", "pack_into", "read", "signature", "strict")
+    __slots__ = ("_convert", "_order", "count", "pack_into", "read", "signature", "strict")
 
     def __init__(self, signature: Signature) -> None:
         parameters = signature.parameters
@@ -329,16 +337,28 @@ class Plan:
         self.count = len(parameters)
         self.strict: list[Converter] = [converter(parameter) for parameter in parameters]
         quick = [_quick(parameter, strict) for parameter, strict in zip(parameters, self.strict, strict=True)]
-        self.convert = quick if any(quick) else None
+        self._convert = [(number, convert) for number, convert in enumerate(quick) if convert is not None]
         integers = [number for number, parameter in enumerate(parameters) if parameter.kind != "float"]
         floats = [number for number, parameter in enumerate(parameters) if parameter.kind == "float"]
         order = [*integers, *floats]
-        self.order: Callable[[Any], Any] | None = None if order == sorted(order) else itemgetter(*order)
+        self._order: Callable[[Any], Any] | None = None if order == sorted(order) else itemgetter(*order)
         padding = 8 * (lib.KT_INTEGER_ARGUMENTS - len(integers)) if floats else 0
         codes = [_word(parameters[number]) for number in order]
         text = f"<{''.join(codes[: len(integers)])}{padding}x{''.join(codes[len(integers) :])}"
         self.pack_into = struct.Struct(text).pack_into
         self.read = _reader(signature.result)
+
+    def words(self, args: Sequence[Any], keep: list[Any]) -> Sequence[Any]:
+        """What `pack_into` packs, checked as far as that does not do it."""
+        if self._convert:
+            args = list(args)
+            for number, convert in self._convert:
+                args[number] = convert(args[number], keep)
+        return self.in_order(args)
+
+    def in_order(self, words: Sequence[Any]) -> Sequence[Any]:
+        """Words in the order that `pack_into` takes them in."""
+        return words if self._order is None else cast("Sequence[Any]", self._order(words))
 
 
 plan_of = lru_cache(maxsize=1024)(Plan)
@@ -346,7 +366,7 @@ plan_of = lru_cache(maxsize=1024)(Plan)
 
 def _quick(ctype: CType, strict: Converter) -> Converter | None:
     """A converter that leaves to `struct` what that checks by itself; None where that is all."""
-    if ctype.kind == "float" or (ctype.kind == "integer" and (ctype.size == 8 or not ctype.signed)):
+    if ctype.kind == "float" or (ctype.kind == "integer" and (ctype.size >= 4 or not ctype.signed)):
         return None
     if isinstance(strict, _Pointer):
         return strict.quick()
@@ -354,11 +374,11 @@ def _quick(ctype: CType, strict: Converter) -> Converter | None:
 
 
 def _word(ctype: CType) -> str:
-    """The `struct` format of the word that carries an argument, extended to 64 bits."""
+    """The `struct` format of the word that carries an argument, extended to 32 bits at least."""
     if ctype.kind == "float":
         return "d" if ctype.size == 8 else "f4x"
     if ctype.signed:
-        return "q"
+        return "i4x" if ctype.kind == "integer" and ctype.size == 4 else "q"
     return {1: "B7x", 2: "H6x", 4: "I4x", 8: "Q"}[ctype.size]
 
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from kthreads import limits
 
 
 class KThreadsError(Exception):
-    """Base class of all exceptions that are kthreads' own."""
+    """Base class of all exceptions that are kthreads' own. They can be pickled, attributes included."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args), self.__dict__
+
+
+def _restore(kind: type[KThreadsError], args: tuple[Any, ...]) -> KThreadsError:
+    """An exception without a call of its __init__, which makes a message of other arguments."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
 
 
 class ThreadStateError(KThreadsError, RuntimeError):
@@ -23,6 +33,18 @@ class ThreadLimitError(KThreadsError, OSError, RuntimeError):
 
 class ThreadMemoryError(KThreadsError, MemoryError):
     """There is no memory, or no room for another mapping, for one more thread (ENOMEM)."""
+
+
+class FlagError(KThreadsError, ValueError):
+    """A combination of flags that the kernel refuses, or would do something else with; the message says which rule.
+
+    Attributes:
+        errno: what the kernel would answer; 0 where it would ignore a flag.
+    """
+
+    def __init__(self, message: str, errno: int) -> None:
+        super().__init__(message)
+        self.errno = errno
 
 
 class NamespaceError(KThreadsError, PermissionError):
@@ -41,6 +63,30 @@ class SettingError(KThreadsError, OSError):
     """The kernel refused a setting of a thread, such as its CPUs or its nice value."""
 
 
+class ProcessStateError(KThreadsError, RuntimeError):
+    """A process was asked for what it cannot do now."""
+
+
+class ProcessStartError(KThreadsError, OSError):
+    """A child process ended before its program or function began; the message names the step that failed.
+
+    Also a FileNotFoundError or a PermissionError where that is what it was, as from subprocess.
+
+    Attributes:
+        step: what could not be done, such as "mount on /proc".
+    """
+
+    step = ""
+
+
+class ProcessNotFoundError(ProcessStartError, FileNotFoundError):
+    """Something that a step names is not there (ENOENT)."""
+
+
+class ProcessPermissionError(ProcessStartError, PermissionError):
+    """A step was not allowed (EACCES, EPERM)."""
+
+
 class LibraryNotFoundError(KThreadsError, OSError):
     """A shared library could not be opened."""
 
@@ -49,14 +95,65 @@ class SymbolNotFoundError(KThreadsError, AttributeError):
     """A shared library has no function of that name."""
 
 
-def start_error(code: int, *, namespaces: bool, settings: str, missing: str | None) -> Exception:
+class LibraryMismatchError(KThreadsError, RuntimeError):
+    """A native function is used that was unpickled where another build of its library is loaded.
+
+    Attributes:
+        library: its name, as `symbol` was given it.
+        expected: what tells the build that the function was pickled from: ``build-id …``, or, of a library without one,
+            ``sha256 … of … bytes``.
+        found: the same of the build that is loaded here.
+    """
+
+    def __init__(self, library: str, name: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"{name}() was pickled from {library} with {expected}, but here that library has {found}: "
+            "install the same build of it on both sides"
+        )
+        self.library, self.expected, self.found = library, expected, found
+
+
+class NativeError(KThreadsError, RuntimeError):
+    """The body of a parallel loop returned an integer that is not 0: it failed.
+
+    Attributes:
+        code: what it returned.
+        begin: where the chunk began that failed first, and
+        end: where it ended.
+        errno: as the body left it.
+    """
+
+    def __init__(self, name: str, code: int, begin: int, end: int, *, errno: int = 0) -> None:
+        reason = f", errno {errno} ({os.strerror(errno)})" if errno else ""
+        super().__init__(f"{name}() returned {code} for the chunk from {begin} to {end}{reason}")
+        self.code, self.begin, self.end, self.errno = code, begin, end, errno
+
+
+class LoopCancelledError(KThreadsError):
+    """A parallel loop was stopped by its CancelToken.
+
+    Attributes:
+        done: items that were done, of
+        count: all.
+    """
+
+    def __init__(self, message: str, done: int, count: int) -> None:
+        super().__init__(message)
+        self.done, self.count = done, count
+
+
+class LoopTimeoutError(LoopCancelledError, TimeoutError):
+    """A parallel loop was stopped as its time was over."""
+
+
+def start_error(code: int, *, settings: str, missing: str | None, elsewhere: bool = False) -> Exception:
     """The exception for a thread that did not start.
 
     Args:
         code: the positive errno value.
-        namespaces: whether the thread was to have namespaces of its own.
         settings: the settings that were asked for, as text; empty for none.
         missing: what the libc probe did not find, or None.
+        elsewhere: whether the starter's children go to another PID namespace than its own.
     """
     reason = os.strerror(code)
     if code == errno.EAGAIN:
@@ -70,16 +167,37 @@ def start_error(code: int, *, namespaces: bool, settings: str, missing: str | No
         )
     if code == errno.ENOTSUP:
         return UnsupportedError('this build can only start threads with backend="pthread" (ThreadSanitizer)')
-    if namespaces and code in (errno.EPERM, errno.ENOSPC):
-        advice = (
-            "it needs CAP_SYS_ADMIN in the user namespace that owns the current ones"
-            if code == errno.EPERM
-            else "a limit in /proc/sys/user/max_*_namespaces is reached"
+    if elsewhere and code == errno.EINVAL:
+        return ThreadStateError(
+            "can't start new thread: since unshare() or setns() with NEWPID, children of this thread go to another PID "
+            "namespace, and all threads of a process are in one; leave it first, or start the thread before"
         )
-        return NamespaceError(code, f"can't start a thread in new namespaces: {reason}; {advice}")
     if settings:
         return SettingError(code, f"can't start a thread with {settings}: {reason}")
     return KThreadsError(f"can't start new thread: {reason}")
+
+
+def process_error(code: int, does: str, *, filename: object) -> Exception:
+    """The exception for a process that did not start.
+
+    Args:
+        code: the positive errno value.
+        does: what could not be done, as "cannot …".
+        filename: the program that could not be executed; None for other steps.
+    """
+    reason = os.strerror(code)
+    if filename is not None:
+        error: ProcessStartError = _process_error_kind(code)(code, reason, filename)
+    else:
+        error = _process_error_kind(code)(code, f"cannot {does}: {reason}")
+    error.step = does
+    return error
+
+
+def _process_error_kind(code: int) -> type[ProcessStartError]:
+    if code == errno.ENOENT:
+        return ProcessNotFoundError
+    return ProcessPermissionError if code in (errno.EACCES, errno.EPERM) else ProcessStartError
 
 
 def raise_for(code: int, doing: str) -> NoReturn:

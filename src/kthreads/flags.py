@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import enum
+from signal import SIGCHLD
 
 
 class CloneFlags(enum.IntFlag):
-    """Flags of clone(2) and clone3(2), as in linux/sched.h, without the prefix ``CLONE_``."""
+    """Flags of clone(2), clone3(2) and unshare(2), as in linux/sched.h of Linux 7.1, without the prefix ``CLONE_``.
+
+    Those of `CLONE3_ONLY` do not fit into clone(2). What each one does is said by `kthreads.explain`.
+    """
 
     NEWTIME = 0x00000080
     VM = 0x00000100
@@ -35,7 +39,34 @@ class CloneFlags(enum.IntFlag):
     IO = 0x80000000
     CLEAR_SIGHAND = 0x100000000
     INTO_CGROUP = 0x200000000
+    AUTOREAP = 0x400000000
+    NNP = 0x800000000
+    PIDFD_AUTOKILL = 0x1000000000
+    EMPTY_MNTNS = 0x2000000000
 
+
+CLONE3_ONLY = (
+    CloneFlags.NEWTIME
+    | CloneFlags.CLEAR_SIGHAND
+    | CloneFlags.INTO_CGROUP
+    | CloneFlags.AUTOREAP
+    | CloneFlags.NNP
+    | CloneFlags.PIDFD_AUTOKILL
+    | CloneFlags.EMPTY_MNTNS
+)
+"""The flags that only clone3 carries: clone(2) has 32 bits, and the exit signal is the low byte of them."""
+
+NAMESPACES = (
+    CloneFlags.NEWNS
+    | CloneFlags.NEWUTS
+    | CloneFlags.NEWIPC
+    | CloneFlags.NEWPID
+    | CloneFlags.NEWNET
+    | CloneFlags.NEWUSER
+    | CloneFlags.NEWCGROUP
+    | CloneFlags.NEWTIME
+)
+"""All eight kinds of namespaces (namespaces(7))."""
 
 SHARE_ALL = CloneFlags.FS | CloneFlags.FILES | CloneFlags.SYSVSEM
 """What a pthread shares beyond memory and signal handlers: cwd and umask, descriptors, semaphore undo lists."""
@@ -44,25 +75,32 @@ THREAD_NAMESPACES = CloneFlags.NEWNS | CloneFlags.NEWUTS | CloneFlags.NEWIPC | C
 """The namespaces that the kernel lets a thread have of its own (clone(2), EINVAL)."""
 
 
-def check_thread_flags(share: CloneFlags, namespaces: CloneFlags) -> int:
-    """The two as one number for clone; ValueError with the rule that they break.
+_LIBRARYS_OWN = (
+    CloneFlags.SETTLS
+    | CloneFlags.PARENT_SETTID
+    | CloneFlags.CHILD_SETTID
+    | CloneFlags.CHILD_CLEARTID
+    | CloneFlags.PIDFD
+    | CloneFlags.DETACHED
+)
+_BY_FORK = NAMESPACES | CloneFlags.CLEAR_SIGHAND | CloneFlags.INTO_CGROUP
 
-    Args:
-        share: any of FS, FILES and SYSVSEM.
-        namespaces: any of `THREAD_NAMESPACES`.
-    """
-    share, namespaces = CloneFlags(share), CloneFlags(namespaces)
-    if share & ~SHARE_ALL:
-        raise ValueError(f"share= takes FS, FILES and SYSVSEM, not {share & ~SHARE_ALL!r}: threads share the rest")
-    if namespaces & ~THREAD_NAMESPACES:
+
+def check_process_flags(flags: CloneFlags, *, python: bool, exit_signal: int) -> CloneFlags:
+    """Flags for a process that runs a native function, or Python; ValueError with the rule that they break."""
+    if flags & CloneFlags.THREAD:
+        raise ValueError("CLONE_THREAD makes a thread of this process: use kthreads.Thread")
+    if flags & _LIBRARYS_OWN:
+        raise ValueError(f"{flags & _LIBRARYS_OWN!r} is set by the library itself where it is needed")
+    if not 0 <= exit_signal <= 64:
+        raise ValueError(f"exit_signal must be a signal or 0, not {exit_signal}")
+    if flags & CloneFlags.PARENT and exit_signal:
+        raise ValueError("with CLONE_PARENT the exit signal is the one of this process: pass exit_signal=0")
+    if python and flags & ~_BY_FORK:
         raise ValueError(
-            f"namespaces= takes NEWNS, NEWUTS, NEWIPC, NEWNET and NEWCGROUP, not {namespaces & ~THREAD_NAMESPACES!r}: "
-            "the kernel refuses those with CLONE_THREAD"
+            f"a Python callable cannot run with {flags & ~_BY_FORK!r}: it needs libc's locks free and its handlers run, "
+            "which fork(3) alone does, and a child of fork shares nothing; use a native function or exec"
         )
-    if namespaces & CloneFlags.NEWNS and share & CloneFlags.FS:
-        raise ValueError("a thread with a mount namespace of its own (NEWNS) cannot share FS: leave FS out of share=")
-    if namespaces & CloneFlags.NEWIPC and share & CloneFlags.SYSVSEM:
-        raise ValueError(
-            "a thread with an IPC namespace of its own (NEWIPC) cannot share SYSVSEM: leave it out of share="
-        )
-    return int(share | namespaces)
+    if python and exit_signal != SIGCHLD:
+        raise ValueError("a Python callable's process is made by fork(3), whose exit signal is SIGCHLD")
+    return flags

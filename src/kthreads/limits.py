@@ -1,7 +1,9 @@
-"""The limits on threads that this process is under, read when they are asked for."""
+"""The limits on threads and CPUs that this process is under, read when they are asked for."""
 
 from __future__ import annotations
 
+import math
+import os
 import resource
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,13 +57,10 @@ def _pids_cgroups() -> list[Limit]:
             continue
         root = _CGROUP_ROOT / "pids" if controllers else _CGROUP_ROOT
         directory = root / path.lstrip("/")
-        while True:
-            most = _number(_read(directory / "pids.max"))
+        for each in _upwards(root, directory):
+            most = _number(_read(each / "pids.max"))
             if most is not None:
-                found.append(Limit(f"pids.max of cgroup {directory}", _number(_read(directory / "pids.current")), most))
-            if directory in (root, directory.parent):
-                break
-            directory = directory.parent
+                found.append(Limit(f"pids.max of cgroup {each}", _number(_read(each / "pids.current")), most))
     return found
 
 
@@ -89,6 +88,100 @@ def memory_limits() -> list[Limit]:
         ),
         Limit("RLIMIT_AS", None, None if soft == resource.RLIM_INFINITY else soft),
     ]
+
+
+# ---- CPUs --------------------------------------------------------------------------------------------------------------
+
+
+def _quota_of(directory: Path) -> float | None:
+    """CPUs that a cgroup may use by its quota (cgroup v2 cpu.max; v1 cpu.cfs_quota_us); None without a limit."""
+    text = _read(directory / "cpu.max")
+    if text is not None:
+        quota, _, period = text.partition(" ")
+    else:
+        quota, period = _read(directory / "cpu.cfs_quota_us") or "", _read(directory / "cpu.cfs_period_us") or ""
+    if not (quota.isdigit() and period.isdigit() and int(period) > 0):
+        return None
+    return int(quota) / int(period)
+
+
+def cpu_quota() -> float | None:
+    """The least of the quotas of this process's cgroups and those above them."""
+    found: list[float] = []
+    for line in (_read("/proc/self/cgroup") or "").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = _CGROUP_ROOT / controllers if controllers else _CGROUP_ROOT
+        quotas = map(_quota_of, _upwards(root, root / path.lstrip("/")))
+        found.extend(quota for quota in quotas if quota is not None)
+    return min(found, default=None)
+
+
+def _upwards(root: Path, directory: Path) -> list[Path]:
+    """A folder and those above it, to the root. Within a cgroup namespace the path may not be there."""
+    return [directory, *(parent for parent in directory.parents if parent == root or root in parent.parents)]
+
+
+def cpu_count() -> int:
+    """How many CPUs this process can use at once, 1 or more: those of its affinity (sched_getaffinity(2)), and no more
+    than its cgroup's quota, rounded up (cgroups(7), cpu.max)."""
+    cpus = len(os.sched_getaffinity(0))
+    quota = cpu_quota()
+    return cpus if quota is None else max(1, min(cpus, math.ceil(quota)))
+
+
+_default_workers: int | None = None
+_most_default_workers: int | None = None
+
+
+def default_workers() -> int:
+    """How many workers a pool has that is not told: `cpu_count()` unless set."""
+    workers = _unlimited_default_workers()
+    return workers if _most_default_workers is None else min(workers, _most_default_workers)
+
+
+def _unlimited_default_workers() -> int:
+    return cpu_count() if _default_workers is None else _default_workers
+
+
+def default_executor_workers() -> int:
+    """How many workers an executor has that is not told: as the standard one, whose tasks often wait for something, 4
+    more than CPUs but no more than 32, unless a default is set or limited."""
+    set_or_limited = _default_workers is not None or _most_default_workers is not None
+    return default_workers() if set_or_limited else min(32, cpu_count() + 4)
+
+
+def set_default_workers(count: int | None) -> None:
+    """Sets how many workers pools and executors have that are made from now on and not told; None for what depends on
+    `cpu_count()` again.
+
+    Raises:
+        ValueError: the count is less than 1.
+    """
+    global _default_workers
+    _default_workers = _check_count("default number of workers", count)
+
+
+def limit_default_workers(most: int | None) -> None:
+    """Lets `default_workers` and `default_executor_workers` return no more than this, until a limit that is no less than
+    what the former returns without.
+
+    Raises:
+        ValueError: the limit is less than 1.
+    """
+    global _most_default_workers
+    most = _check_count("limit of the default number of workers", most)
+    _most_default_workers = None if most is None or most >= _unlimited_default_workers() else most
+
+
+def _check_count(what: str, count: int | None) -> int | None:
+    if count is not None and count < 1:
+        raise ValueError(f"the {what} must be 1 or more, not {count}")
+    return count
+
+
+# ---- As text -----------------------------------------------------------------------------------------------------------
 
 
 def describe() -> str:

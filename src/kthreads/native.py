@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import gc
 import os
+import re
 import struct
 import types
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from kthreads import elf
 from kthreads._native import ffi, lib
 from kthreads.convert import INTEGERS_AT, plan_of
-from kthreads.errors import LibraryNotFoundError, SymbolNotFoundError
+from kthreads.errors import LibraryMismatchError, LibraryNotFoundError, SymbolNotFoundError
 from kthreads.signature import CType, Signature, from_cffi_function, from_ctypes, parse
 
 __all__ = ["Call", "NativeFunction", "is_native", "native", "symbol"]
@@ -83,13 +86,17 @@ class NativeFunction:
         name: its name, or its address in hexadecimal where it has none.
         owner: what keeps it in memory.
         parsed: the signature taken apart.
+        plan: how its arguments are converted.
+        template: a ``kt_call`` of it without arguments.
+        spares: memory that its parallel loops use again.
         library: the library that `symbol` found it in; None for this process and for functions of other sources.
 
-    Two are equal when address and signature are, however the types are spelled. One that `symbol` made can be pickled,
-    and is looked up again by library and name.
+    Two are equal when address and signature are, however the types are spelled. One that `symbol` made can be pickled:
+    it is looked up again by library and name. Where it is not found, or in another build of the library, as told by the
+    build-id, each use of it raises LibraryNotFoundError, SymbolNotFoundError or LibraryMismatchError.
     """
 
-    __slots__ = ("_from_symbol", "_plan", "_template", "address", "library", "name", "owner", "parsed")
+    __slots__ = ("_from_symbol", "address", "library", "name", "owner", "parsed", "plan", "spares", "template")
 
     def __init__(
         self,
@@ -109,19 +116,24 @@ class NativeFunction:
         self.owner = owner
         self.library = library
         self._from_symbol = from_symbol
-        self._plan = plan_of(signature)
+        self.plan = plan_of(signature)
         template = _new(_CALL)
         template.function = _cast("kt_function", address)
         template.kind = _result_kind(signature.result)
-        self._template = template[0]
+        self.template = template[0]
+        self.spares: list[Any] = []
 
     @property
     def signature(self) -> str:
         return self.parsed.text
 
+    @property
+    def __name__(self) -> str:
+        return self.name
+
     def read(self, word: int) -> Any:
         """The Python value of a result, from the 64 bits that the function left in its return register."""
-        return self._plan.read(word)
+        return self.plan.read(word)
 
     def bind(self, args: Sequence[Any]) -> Call:
         """A call with these arguments, converted and checked.
@@ -133,33 +145,32 @@ class NativeFunction:
             ValueError: a buffer is not C-contiguous, or was released; a str has a NUL in it.
                 The message tells which argument, what is wrong and what to do.
         """
-        plan = self._plan
+        cdata = _new(_CALL, self.template)
+        return Call(self, cdata, self.fill(_buffer(cdata), args))
+
+    def fill(self, memory: Any, args: Sequence[Any]) -> Sequence[Any]:
+        """Writes the arguments into memory that begins with a ``kt_call`` that is a copy of `template`.
+
+        Returns what must stay alive until the call has ended. Raises as `bind`.
+        """
+        plan = self.plan
         if len(args) != plan.count:
             raise TypeError(f"{self.name} takes {plan.count} arguments ({self.signature}), not {len(args)}")
-        cdata = _new(_CALL, self._template)
         if not args:
-            return Call(self, cdata, ())
+            return ()
         keep: list[Any] = []
         try:
-            words = args
-            if plan.convert is not None:
-                words = [
-                    value if convert is None else convert(value, keep)
-                    for convert, value in zip(plan.convert, args, strict=True)
-                ]
-            if plan.order is not None:
-                words = plan.order(words)
-            plan.pack_into(_buffer(cdata), INTEGERS_AT, *words)
+            plan.pack_into(memory, INTEGERS_AT, *plan.words(args, keep))
         except (struct.error, TypeError, ValueError, OverflowError):
             keep.clear()
-            words = [self._strictly(number, value, keep) for number, value in enumerate(args)]
-            plan.pack_into(_buffer(cdata), INTEGERS_AT, *(words if plan.order is None else plan.order(words)))
-        return Call(self, cdata, keep)
+            words = [self.convert(number, value, keep) for number, value in enumerate(args)]
+            plan.pack_into(memory, INTEGERS_AT, *plan.in_order(words))
+        return keep
 
-    def _strictly(self, number: int, value: Any, keep: list[Any]) -> Any:
-        """Converts one argument and says of a failure which one it was."""
+    def convert(self, number: int, value: Any, keep: list[Any]) -> Any:
+        """The word for one argument; its failure says which argument it was. Adds what must stay alive to `keep`."""
         try:
-            return self._plan.strict[number](value, keep)
+            return self.plan.strict[number](value, keep)
         except (TypeError, OverflowError, ValueError) as error:
             kind = next(kind for kind in (TypeError, OverflowError, ValueError) if isinstance(error, kind))
             raise kind(f"{self.name}() argument {number + 1}: {error}") from None
@@ -184,7 +195,12 @@ class NativeFunction:
             raise TypeError(
                 f"{self.name} cannot be pickled: an address means nothing elsewhere; take it from a library with symbol()"
             )
-        return symbol, (self.library, self.name, self.signature)
+        build = elf.identity(self.address)
+        if build is None:
+            raise TypeError(
+                f"{self.name} cannot be pickled: its library has no build-id, and the file {self.library} cannot be read"
+            )
+        return _same_symbol, (self.library, self.name, self.signature, build)
 
 
 def _result_kind(result: CType) -> int:
@@ -260,6 +276,40 @@ def symbol(library: str | os.PathLike[str] | None, name: str, signature: str) ->
     return NativeFunction(_address_of(function), stated, name=name, owner=opened, library=path, from_symbol=True)
 
 
+class _MissingFunction(NativeFunction):
+    """What was unpickled where it cannot be had. It has neither address nor plan, and every use of these raises why.
+
+    Not unpickling itself: there an exception kills the worker processes of multiprocessing and of dask, instead of
+    coming home as that of the task. It can be pickled again, and so pass through where it is not used.
+    """
+
+    __slots__ = ("_build", "_error")
+
+    def __init__(self, error: Exception, library: str | None, name: str, signature: str, build: str) -> None:
+        self.library, self.name, self.parsed, self.owner = library, name, parse(signature), None
+        self._build, self._error, self._from_symbol = build, error, True
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in NativeFunction.__slots__:
+            raise copy.copy(self._error)
+        raise AttributeError(name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _same_symbol, (self.library, self.name, self.signature, self._build)
+
+
+def _same_symbol(library: str | None, name: str, signature: str, build: str) -> NativeFunction:
+    """What `symbol` finds, if it is of a certain build of its library."""
+    try:
+        function = symbol(library, name, signature)
+        here = elf.identity(function.address)
+        if here != build:
+            raise LibraryMismatchError(library or "this process", name, build, here or "unknown")
+    except (LibraryNotFoundError, SymbolNotFoundError, LibraryMismatchError) as error:
+        return _MissingFunction(error.with_traceback(None), library, name, signature, build)
+    return function
+
+
 _PYTHON_KINDS = frozenset([types.FunctionType, types.MethodType, type, type(None)])
 
 
@@ -273,7 +323,7 @@ def is_native(obj: Any) -> bool:
         return False
     if kind is types.BuiltinFunctionType:
         return type(obj.__self__) is _Lib
-    return kind is NativeFunction or _adapter(obj) is not None
+    return isinstance(obj, NativeFunction) or _adapter(obj) is not None
 
 
 _Adapter = Callable[[Any, "Signature | None"], NativeFunction]
@@ -359,6 +409,9 @@ _capsule_pointer: Any = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, cty
     ("PyCapsule_GetPointer", ctypes.pythonapi)
 )
 
+# What Cython adds to functions that Python can also call; those outside of classes do not look at it.
+_CYTHON_FLAG = re.compile(r",? *int __pyx_skip_dispatch(?=\))")
+
 
 def _is_capsule(obj: Any) -> bool:
     kind = type(obj)
@@ -370,7 +423,7 @@ def _from_capsule(obj: Any, stated: Signature | None) -> NativeFunction:
     if stated is None and name is None:
         raise TypeError("a PyCapsule without a name does not tell its types: pass signature=")
     try:
-        own = parse(name.decode()) if name is not None else stated
+        own = parse(_CYTHON_FLAG.sub("", name.decode())) if name is not None else stated
     except TypeError as error:
         if stated is None:
             raise TypeError(

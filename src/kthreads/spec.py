@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import resource
 import sys
@@ -11,7 +12,9 @@ from typing import Any
 
 from kthreads._native import ffi, lib
 from kthreads.errors import start_error
-from kthreads.flags import SHARE_ALL, CloneFlags, check_thread_flags
+from kthreads.flagcheck import THREAD, check_thread_flags, refused
+from kthreads.flags import SHARE_ALL, CloneFlags
+from kthreads.situation import Situation
 
 __all__ = ["BACKENDS", "ThreadSpec"]
 
@@ -109,12 +112,14 @@ class ThreadSpec:
 
     def error(self, code: int) -> Exception:
         """The exception for a start that was refused with this errno value."""
+        if self.namespaces and code in (errno.EPERM, errno.ENOSPC):
+            return refused(code, THREAD | CloneFlags(self.cdata.flags), "clone")
         missing = lib.kt_libc_missing()
         return start_error(
             code,
-            namespaces=self.namespaces,
             settings=self.settings,
             missing=None if missing == ffi.NULL else ffi.string(missing).decode(),
+            elsewhere=Situation().pid_pending,
         )
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextvars
 import errno
 import itertools
-import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
-from kthreads import alive, interop
+from kthreads import alive, awaiting, interop
 from kthreads._native import ffi, lib
-from kthreads.errors import ThreadStateError, UnsupportedError, check, raise_for
+from kthreads.errors import ThreadStateError, UnsupportedError, raise_for
 from kthreads.flags import SHARE_ALL, CloneFlags
 from kthreads.native import Call, NativeFunction, is_native, native
+from kthreads.pidfd import PidFd
 from kthreads.spec import ThreadSpec
 
 __all__ = ["Thread", "slice_until"]
@@ -70,7 +70,7 @@ class Thread(threading.Thread):
     _outcome: Any = None  # from the end on
     _returned: Any = None
     _exception: BaseException | None = None
-    _pidfd: _PidFd | None = None
+    _pidfd: PidFd | None = None
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Thread(threading.Thread):
             if kwargs:
                 raise TypeError("a native function takes no keyword arguments")
             self._function = native(target)
-            self._call = self._function.bind(args)
+            self._call = self._function.bind(tuple(args))
         elif target is not None and not callable(target):
             raise TypeError(f"target must be a native function or callable, not {type(target).__name__}")
         self._spec = ThreadSpec.of(
@@ -195,6 +195,18 @@ class Thread(threading.Thread):
             slice_ns = slice_until(deadline)
         self._end(outcome)
 
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Waits for the end on asyncio, and returns or raises as `result` does. Cancelling who awaits leaves the thread
+        alone; any number of tasks may await it.
+
+        The event loop watches a pidfd, without a thread that helps. Where there is none, before Linux 6.9 and for a
+        thread started with `reuse`, it looks at the thread every 5 ms instead.
+
+        Raises:
+            ThreadStateError: the thread was not started, or is the current one.
+        """
+        return awaiting.result_of(self).__await__()
+
     def _end(self, outcome: Any) -> None:
         """Takes over what an ended thread left behind. Done twice it does no harm."""
         self._outcome = outcome
@@ -216,8 +228,12 @@ class Thread(threading.Thread):
 
     def is_alive(self) -> bool:
         """Whether the thread was started and has not ended. False in a forked child, but for the forking thread."""
+        return self._while_alive() is not None
+
+    def _while_alive(self) -> Any:
+        """Where the handle is, if the thread has started and has not ended; else None."""
         place = self._place
-        return place is not None and bool(place[0]) and not self._ended()
+        return place if place is not None and place[0] and not self._ended() else None
 
     # ---- What it left behind --------------------------------------------------------------------------------------
 
@@ -251,8 +267,8 @@ class Thread(threading.Thread):
 
     def cpu_time(self) -> float:
         """CPU time in seconds that the thread, or this run of a reused one, has used (clock_gettime(3))."""
-        place = self._place
-        if place is not None and not self._ended():
+        place = self._while_alive()
+        if place is not None:
             ns = ffi.new("int64_t *")
             if lib.kt_thread_cpu_time(place[0], ns) == 0:
                 return int(ns[0]) / 1e9
@@ -322,10 +338,10 @@ class Thread(threading.Thread):
             ThreadStateError: the thread does not run.
         """
         if self._pidfd is None:
-            place = self._place
-            if place is None or not place[0] or self._ended():
+            place = self._while_alive()
+            if place is None:
                 raise ThreadStateError("only a running thread has a pidfd: ask for it between start() and the end")
-            self._pidfd = _PidFd(lib.kt_thread_pidfd(place[0]))
+            self._pidfd = PidFd(place[0])
         return self._pidfd.fd
 
     def __repr__(self) -> str:
@@ -359,26 +375,6 @@ class _PythonCall:
 
     def finish(self) -> None:
         self.bootstrap = None
-
-
-class _PidFd:
-    """An open pidfd, closed when nobody holds it any more."""
-
-    __slots__ = ("fd",)
-
-    def __init__(self, fd: int) -> None:
-        self.fd = -1
-        if fd in (-errno.EINVAL, -errno.ENOSYS):
-            raise UnsupportedError("a pidfd of a thread needs Linux 6.9 (PIDFD_THREAD)")
-        if fd == -errno.ENOTSUP:
-            raise UnsupportedError("a reusable thread has no pidfd: it would tell of the kernel thread, not of the run")
-        if fd == -errno.ESRCH:
-            raise ThreadStateError("the thread has ended: only a running thread has a pidfd")
-        self.fd = check(fd, "opening a pidfd")
-
-    def __del__(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
 
 
 def slice_until(deadline: int | None) -> int:

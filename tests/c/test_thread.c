@@ -228,14 +228,6 @@ static void a_forked_child_sees_only_itself_and_can_make_threads(void)
     }
 }
 
-/* qemu-user knows no robust lists; it aborts in a forked child that makes threads, by whatever call. */
-static int emulated(void)
-{
-    void *head;
-    size_t size;
-    return syscall(SYS_get_robust_list, 0, &head, &size) != 0;
-}
-
 int main(void)
 {
     if (kt_libc_probe(NULL) < 0) {
@@ -252,7 +244,7 @@ int main(void)
     RUN(a_bad_spec_is_refused);
     RUN(a_parked_thread_is_started_again);
     RUN(a_bare_thread_runs_a_leaf_function);
-    if (!(kt_features() & KT_FEATURE_SANITIZED) && !emulated()) { /* neither can make threads after a fork */
+    if (makes_threads_after_fork()) {
         RUN(a_forked_child_sees_only_itself_and_can_make_threads);
     }
     return 0;

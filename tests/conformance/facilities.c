@@ -1,5 +1,7 @@
 /* What a callback may do on a thread. Each function returns 0, or the line of what did not hold. */
 #define _GNU_SOURCE
+#include "expect.h"
+
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -33,13 +35,6 @@
 
 #include <ctype.h>
 
-#define EXPECT(condition)                                                                                    \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            return __LINE__;                                                                                 \
-        }                                                                                                    \
-    } while (0)
-
 static int exit_status_of(pid_t pid)
 {
     int status;
@@ -51,8 +46,7 @@ static int exit_status_of(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* ---- TLS ------------------------------------------------------------------------------------------------
- */
+/* ---- TLS -------------------------------------------------------------------------------------------- */
 
 static _Thread_local int initialised = 42, zero;
 static _Thread_local char aligned_64[64] __attribute__((aligned(64)));
@@ -84,8 +78,7 @@ int the_stack_protector_holds(void)
     return 0;
 }
 
-/* ---- Keys -------------------------------------------------------------------------------------------------
- */
+/* ---- Keys ------------------------------------------------------------------------------------------- */
 
 enum { KEYS = 100 }; /* more than the 32 that the descriptor itself has room for */
 
@@ -128,8 +121,7 @@ int take_key_destructions(void)
     return atomic_exchange(&key_destructions, 0);
 }
 
-/* ---- Locale, formats, conversions -------------------------------------------------------------------------
- */
+/* ---- Locale, formats, conversions ------------------------------------------------------------------- */
 
 int characters_and_numbers_are_classified_and_formatted(void)
 {
@@ -178,8 +170,7 @@ int errors_and_signals_have_names(void)
     return 0;
 }
 
-/* ---- Memory
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Memory ----------------------------------------------------------------------------------------- */
 
 int malloc_serves_all_sizes(void)
 {
@@ -231,8 +222,7 @@ int random_numbers_come(void)
     return 0;
 }
 
-/* ---- Locks
- * ------------------------------------------------------------------------------------------------- */
+/* ---- Locks ------------------------------------------------------------------------------------------ */
 
 static pthread_mutex_t robust;
 static pthread_once_t robust_once = PTHREAD_ONCE_INIT;
@@ -320,8 +310,7 @@ int conditions_semaphores_and_barriers_work_with_pthreads(void)
     return 0;
 }
 
-/* ---- Who am I
- * ---------------------------------------------------------------------------------------------- */
+/* ---- Who am I --------------------------------------------------------------------------------------- */
 
 int pthread_functions_know_the_thread(void)
 {
@@ -386,8 +375,7 @@ int signals_are_blocked_and_can_be_handled_if_let_in(void)
     return sigaction(SIGUSR2, &old, NULL);
 }
 
-/* ---- Ends
- * -------------------------------------------------------------------------------------------------- */
+/* ---- Ends ------------------------------------------------------------------------------------------- */
 
 static _Atomic(int) cleanups;
 
@@ -453,8 +441,7 @@ int a_backtrace_ends(void)
     return 0;
 }
 
-/* ---- Processes
- * --------------------------------------------------------------------------------------------- */
+/* ---- Processes -------------------------------------------------------------------------------------- */
 
 static void *allocate(void *argument)
 {
@@ -497,8 +484,7 @@ int processes_are_spawned(void)
     return 0;
 }
 
-/* ---- Files, names, time
- * ------------------------------------------------------------------------------------ */
+/* ---- Files, names, time ----------------------------------------------------------------------------- */
 
 int stdio_reads_and_writes(void)
 {
@@ -558,8 +544,7 @@ int algorithms_run(void)
     return 0;
 }
 
-/* ---- What one thread changes and the next must not see
- * -------------------------------------------------------- */
+/* ---- What one thread changes and the next must not see ---------------------------------------------- */
 
 /* The next five change one thing each of their thread, after checking that nobody has before. */
 

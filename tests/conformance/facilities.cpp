@@ -1,4 +1,6 @@
 // What C++ adds. Each function returns 0, or the line of what did not hold.
+#include "expect.h"
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
@@ -13,13 +15,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#define EXPECT(condition)                                                                                    \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            return __LINE__;                                                                                 \
-        }                                                                                                    \
-    } while (0)
 
 namespace
 {

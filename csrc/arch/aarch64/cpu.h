@@ -17,6 +17,28 @@ static inline void kt__pause(void)
     __asm__ volatile("isb" ::: "memory");
 }
 
+/* A system call that touches nothing of libc's, errno included. */
+static inline long kt__bare_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    register long x5 __asm__("x5") = f;
+    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    return x0;
+}
+
+/* The register that CLONE_SETTLS sets. */
+static inline uint64_t kt__thread_pointer(void)
+{
+    uint64_t pointer;
+    __asm__ volatile("mrs %0, tpidr_el0" : "=r"(pointer));
+    return pointer;
+}
+
 /* Rounding, traps and denormals: FPCR. The sticky exception flags are a register of their own. */
 enum { KT_FLOAT_FLAGS = 0 };
 

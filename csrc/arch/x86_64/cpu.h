@@ -17,6 +17,28 @@ static inline void kt__pause(void)
     __builtin_ia32_pause();
 }
 
+/* A system call that touches nothing of libc's, errno included. */
+static inline long kt__bare_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    __asm__ volatile("syscall"
+                     : "+a"(number)
+                     : "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return number;
+}
+
+/* The register that CLONE_SETTLS sets, asked of the kernel: reading FS itself needs FSGSBASE. */
+static inline uint64_t kt__thread_pointer(void)
+{
+    enum { ARCH_PRCTL = 158, ARCH_GET_FS = 0x1003 };
+    uint64_t pointer = 0;
+    kt__bare_syscall(ARCH_PRCTL, ARCH_GET_FS, (long)&pointer, 0, 0, 0, 0);
+    return pointer;
+}
+
 /* Rounding, traps and denormals: the x87 control word, and MXCSR with its sticky exception flags. */
 enum { KT_FLOAT_FLAGS = 0x3f };
 

@@ -10,6 +10,7 @@ extern "C" {
 #endif
 
 #include "api.h"
+#include "process.h"
 
 #ifdef __cplusplus
 }

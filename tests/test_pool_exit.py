@@ -11,6 +11,8 @@ import pytest
 PRELUDE = """
 import asyncio, atexit, os, sys, threading, time
 from array import array
+late = []  # called at exit after all that kthreads does there
+atexit.register(lambda: [function() for function in late])
 import kthreads
 library = sys.argv[1]
 sleep = kthreads.symbol(None, "sleep", "unsigned(unsigned)")
@@ -26,6 +28,12 @@ def until(condition):
 
 def in_thread(what, daemon=True):
     threading.Thread(target=what, daemon=daemon).start()
+
+def print_unless_told_of_the_end(what):
+    if what.exc_type is not kthreads.ThreadStateError:
+        threading.__excepthook__(what)
+
+threading.excepthook = print_unless_told_of_the_end
 """
 
 
@@ -119,6 +127,22 @@ WAITS_FOR_A_LOCK = """
 )  # fmt: skip
 def test_the_interpreter_ends_while(script, work):
     assert script(textwrap.dedent(work) + "\nprint('end')") == (0, "end\n", "")
+
+
+def test_a_daemon_thread_is_told_that_the_end_cut_its_python_loop_short(script):
+    status, output, errors = script("""
+        begun = threading.Event()
+        def loop():
+            try:
+                pool.parallel_for(lambda begin, end: begun.set(), 1 << 40, grain=1)
+            except kthreads.ThreadStateError as error:
+                print(error)
+        thread = threading.Thread(target=loop, daemon=True)
+        thread.start()
+        begun.wait()
+        late.append(thread.join)
+    """)
+    assert (status, output, errors) == (0, "the interpreter ends: it runs no body of a parallel loop any more\n", "")
 
 
 def test_who_waits_for_room_when_the_interpreter_ends_is_told_so(script):

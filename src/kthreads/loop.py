@@ -178,7 +178,7 @@ class Loop:
         cdata, body = self._cdata, self._body
         if body is not None:
             error, body.error = body.error, None
-            return error or ThreadStateError("the interpreter could not run the body of the parallel loop")
+            return error or ThreadStateError("the interpreter ends: it runs no body of a parallel loop any more")
         function = self._keep[0]
         return NativeError(
             function.name,

@@ -29,6 +29,14 @@ def shell(script: str, **options) -> str:
     return output_of(["sh", "-c", script], **options)
 
 
+def become_nobody() -> None:
+    """What this process, a child of a test's, does to be as one that an unprivileged user has started."""
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+    kthreads.symbol(None, "prctl", "int(int, long)").bind((4, 1)).run()  # PR_SET_DUMPABLE
+
+
 def isolation_works() -> str:
     """Why new namespaces cannot be had here; empty where they can."""
     try:

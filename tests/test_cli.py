@@ -14,7 +14,7 @@ from kthreads import cli, doctor
 
 
 def kthreads(*arguments, **options):
-    command = [sys.executable, "-c", "import sys; from kthreads.cli import main; sys.exit(main())", *arguments]
+    command = [sys.executable, "-m", "kthreads", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, **options)
 
 

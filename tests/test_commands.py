@@ -14,7 +14,7 @@ import pytest
 from kthreads.commands.parser import Parser
 from kthreads.commands.unshare import _Ranges
 
-KTHREADS = [sys.executable, "-c", "import sys; from kthreads.cli import main; sys.exit(main())"]
+KTHREADS = [sys.executable, "-m", "kthreads"]
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need CAP_SYS_ADMIN"),

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from process_runs import SIX, SYSTEM, isolated, needs_root, output_of, shell, tool
+from process_runs import SIX, SYSTEM, become_nobody, isolated, needs_root, output_of, shell, tool
 
 import kthreads
 from kthreads import Bind, CloneFlags, Dev, Overlay, Process, Tmpfs
@@ -59,33 +59,6 @@ def test_the_loopback_is_up_and_alone():
 def test_the_hostname_is_its_own():
     assert shell("uname -n", namespaces=SIX, hostname="inside") == "inside\n"
     assert os.uname().nodename != "inside"
-
-
-@isolated
-@pytest.mark.parametrize(("given", "inside"), [("root", 0), ("current", os.geteuid()), (77, 77)])
-def test_ids_are_mapped(given, inside):
-    out = shell("id -u; id -g; cat /proc/self/setgroups", namespaces=SIX, uid_map=given, gid_map=given).split()
-    assert out == [str(inside), str(os.getegid() if given == "current" else inside), "deny"]
-
-
-@needs_root
-@isolated
-def test_ranges_of_ids_are_mapped_and_the_lowest_is_taken():
-    ranges = [(0, 100000, 1000)]
-    out = shell(
-        "id -u; id -g; cat /proc/self/setgroups; cat /proc/self/uid_map", namespaces=SIX, uid_map=ranges, gid_map=ranges
-    ).split()
-    assert out == ["0", "0", "allow", "0", "100000", "1000"]
-
-
-@isolated
-@tool("unshare")
-def test_ids_are_those_of_unshare():
-    script = "id -u; id -g; cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups; uname -n"
-    theirs = subprocess.run(
-        ["unshare", "-Ur", "-muipn", "--fork", "sh", "-c", script], capture_output=True, text=True, check=True
-    )
-    assert shell(script, namespaces=SIX, uid_map="root", gid_map="root") == theirs.stdout
 
 
 @isolated
@@ -302,13 +275,9 @@ def test_it_may_become_another_user_and_this_process_stays_readable():
 def test_an_unprivileged_user_gets_a_container_too():
     """All of it again without privilege: maps by the parent, setgroups denied, a root, /proc, the loopback."""
     script = "id -u; cat /proc/self/setgroups; cat /proc/self/uid_map; uname -n; echo $$; echo /proc/[0-9]*"
-    set_dumpable = kthreads.symbol(None, "prctl", "int(int, long)").bind((4, 1))
 
     def unprivileged():
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
-        set_dumpable.run()  # as a program that this user had started is
+        become_nobody()
         try:
             out = shell(
                 script,

@@ -55,6 +55,7 @@ LAYERS = [
     {"bench.report"},
     {"bench.command"},
     {"cli"},
+    {"__main__"},
 ]
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts)

@@ -16,7 +16,7 @@ from kthreads.commands.cgroup import Cgroup, Limits
 from kthreads.commands.run import _bytes
 from kthreads.errors import UnsupportedError
 
-KTHREADS = [sys.executable, "-c", "import sys; from kthreads.cli import main; sys.exit(main())"]
+KTHREADS = [sys.executable, "-m", "kthreads"]
 BUSYBOX = "/bin/busybox"
 
 

@@ -12,7 +12,7 @@
  *   A loop runs behind `gate`. Workers enter while it is open and are counted; whoever finds no work left
  *   closes it; the caller waits until it is closed and all who entered have left. A worker that wakes late
  *   finds it closed and costs nobody anything. Who enters does so by one compare-and-swap of the whole word,
- * so that it is in the loop whose gate it found open, whatever loops came and went since it last looked.
+ *   so that it is in the loop whose gate it found open, whatever loops came and went since it last looked.
  *
  * tests/models has these as Promela, checked by spin, which takes all loads and stores as sequentially
  * consistent: the weaker orders have their reasons beside them. tests/c/test_pool.c runs them under

@@ -218,7 +218,7 @@ def _thread_stays_in_pid_namespace(call: Request, here: Situation) -> str | None
 
 @_rule(_CLONES, EINVAL, remove=(F.VM | F.SIGHAND | F.THREAD,))
 def _memory_stays_in_time_namespace(call: Request, here: Situation) -> str | None:
-    if here.kernel >= (6, 1) or not call.has(F.VM) or not here.time_pending:
+    if here.kernel >= (6, 2) or not call.has(F.VM) or not here.time_pending:
         return None
     return "CLONE_VM is refused after unshare(CLONE_NEWTIME) or setns: children go to another time namespace"
 

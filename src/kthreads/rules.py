@@ -351,16 +351,6 @@ def _setns_by_privilege(call: Request, here: Situation) -> str | None:
     )
 
 
-@_rule(("setns",), EUSERS, remove=(F.NEWTIME,))
-def _setns_time_in_one_thread(call: Request, here: Situation) -> str | None:
-    if not call.has(F.NEWTIME) or here.threads == 1:
-        return None
-    return (
-        f"setns(CLONE_NEWTIME) needs a process with one thread, and this one has {here.threads}: "
-        "enter the namespace in a child process"
-    )
-
-
 @_rule(("setns",), EINVAL, remove=(F.NEWNS | F.NEWUSER,))
 def _setns_with_own_fs(call: Request, here: Situation) -> str | None:
     refused = call.has(F.NEWUSER) or (call.has(F.NEWNS) if call.has(NAMESPACES) == F.NEWNS else _NONE)
@@ -369,13 +359,24 @@ def _setns_with_own_fs(call: Request, here: Situation) -> str | None:
     return f"setns({text(refused)}) needs a root and working directory that nobody shares: unshare(CLONE_FS) first"
 
 
-@_rule(("setns",), 0, remove=(F.NEWNS,))
+# Kernels from 5.8 on did it, until "mount: refuse setns() with a shared fs_struct again" (Linux 6.12.117).
+@_rule(("setns",), EINVAL, remove=(F.NEWNS,))
 def _setns_moves_no_others(call: Request, here: Situation) -> str | None:
     if not call.has(F.NEWNS) or call.has(NAMESPACES) == F.NEWNS or here.shares_fs is not True:
         return None
     return (
         "setns(CLONE_NEWNS) with other namespaces would move the root and working directory of all who share "
         "CLONE_FS: unshare(CLONE_FS) first"
+    )
+
+
+@_rule(("setns",), EUSERS, remove=(F.NEWTIME,))
+def _setns_time_in_one_thread(call: Request, here: Situation) -> str | None:
+    if not call.has(F.NEWTIME) or here.threads == 1:
+        return None
+    return (
+        f"setns(CLONE_NEWTIME) needs a process with one thread, and this one has {here.threads}: "
+        "enter the namespace in a child process"
     )
 
 

@@ -272,6 +272,7 @@ def test_it_may_become_another_user_and_this_process_stays_readable():
 
 
 @needs_root
+@isolated
 def test_an_unprivileged_user_gets_a_container_too():
     """All of it again without privilege: maps by the parent, setgroups denied, a root, /proc, the loopback."""
     script = "id -u; cat /proc/self/setgroups; cat /proc/self/uid_map; uname -n; echo $$; echo /proc/[0-9]*"

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from process_runs import isolated, tool
 
 from kthreads.commands.cgroup import Cgroup, Limits
 from kthreads.commands.run import _bytes
@@ -138,6 +139,7 @@ def test_no_descriptor_of_ours_is_there(root):
 # ---- Files -----------------------------------------------------------------------------------------------------------
 
 
+@isolated
 def test_a_read_only_root_cannot_be_written_to(root):
     script = "touch /bin/x 2>/dev/null; echo $?; echo y >> /bin/busybox; echo $?; touch /tmp/x; echo $?"
     done = run("--root", root, "--read-only", "--", "sh", "-c", script)
@@ -151,12 +153,14 @@ def test_a_bind_is_seen_and_written_through(root, tmp_path):
     assert (tmp_path / "answer").read_text() == "back\n"
 
 
+@isolated
 def test_a_read_only_bind_is_not(root, tmp_path):
     done = run("--root", root, "--bind", f"{tmp_path}:/mnt:ro", "--", "touch", "/mnt/file")
     assert done.returncode == 1
     assert "Read-only" in done.stderr
 
 
+@isolated
 def test_a_tmpfs_is_empty_and_stays_inside(root):
     assert inside(root, "touch /mnt/x; ls /mnt", "--tmpfs", "/mnt", "--read-only") == "x\n"
     assert list((root / "mnt").iterdir()) == []
@@ -247,7 +251,8 @@ def test_nothing_is_left_behind(root):
 # ---- Beside bubblewrap -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+@isolated
+@tool("bwrap")
 @pytest.mark.parametrize(
     "script",
     [

@@ -15,6 +15,7 @@ from kthreads._native import ffi, lib
 __all__ = ["Steps"]
 
 _STEPS = ffi.typeof("kt_step[]")
+_BY = "(mount_setattr, Linux 5.12)"
 _text, _pointers = ffi.typeof("char[]"), ffi.typeof("uintptr_t[]")
 _TO_THE_LAST = -1
 
@@ -153,11 +154,12 @@ class Steps:
 
     def attributes(self, slot: int, attributes: int) -> None:
         """Sets MOUNT_ATTR_* on all mounts of the slot (Linux 5.12)."""
-        self._add(lib.KT_STEP_ATTRIBUTES, f"set mount attributes {attributes:#x}", slot=slot, flags=attributes)
+        does = f"set mount attributes {attributes:#x} {_BY}"
+        self._add(lib.KT_STEP_ATTRIBUTES, does, slot=slot, flags=attributes)
 
     def attributes_at(self, path: Path, attributes: int) -> None:
         """Sets MOUNT_ATTR_* on the one mount at `path`."""
-        does = f"set mount attributes {attributes:#x} of {os.fsdecode(path)}"
+        does = f"set mount attributes {attributes:#x} of {os.fsdecode(path)} {_BY}"
         self._add(lib.KT_STEP_ATTRIBUTES, does, path=self._string(path), flags=attributes)
 
     def attach(self, slot: int, target: Path) -> None:

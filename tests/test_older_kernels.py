@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def run(number, **options):
 """
 
 # Numbers of system calls (asm/unistd.h): the same on both architectures from 424 on.
-CLONE3, PIDFD_OPEN, FUTEX_WAITV = 435, 434, 449
+CLONE3, PIDFD_OPEN, FUTEX_WAITV, MOUNT_SETATTR = 435, 434, 449, 442
 MADVISE = {"x86_64": 28, "aarch64": 233}[platform.machine()]
 GUARD_INSTALL = 102
 
@@ -112,6 +113,19 @@ def test_without_pidfds_a_thread_is_awaited_all_the_same(script):
         print(asyncio.run(main()))
     """)
     assert output == ["7"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs privilege")
+def test_without_mount_setattr_a_read_only_bind_says_what_it_needs(script, tmp_path):
+    output = script(f"""
+        assert refuse({MOUNT_SETATTR}, -1, errno.ENOSYS) == 0
+        mounts = [kthreads.Bind({str(tmp_path)!r}, "/mnt", read_only=True)]
+        try:
+            kthreads.Process(["true"], namespaces=kthreads.CloneFlags.NEWNS, mounts=mounts)
+        except kthreads.ProcessStartError as error:
+            print("(mount_setattr, Linux 5.12): Function not implemented" in str(error))
+    """)
+    assert output == ["True"]
 
 
 def test_doctor_names_the_fallbacks(script):

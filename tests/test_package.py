@@ -99,6 +99,12 @@ def test_what_is_optional_is_imported_only_when_asked_for():
     assert done.stdout == "set()\n"
 
 
+def test_asyncio_is_imported_by_who_awaits():
+    script = "import sys, kthreads, kthreads.cli; print('asyncio' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def test_all_names_what_is_there_in_order():
     assert kthreads.__all__ == sorted(kthreads.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
     for name in kthreads.__all__:

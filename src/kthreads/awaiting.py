@@ -1,8 +1,10 @@
-"""Awaiting the end of a thread on asyncio, without another thread that helps."""
+"""Awaiting the end of a thread or a process on asyncio, without another thread that helps.
+
+asyncio is imported where somebody awaits, who has it already: it takes as long as the rest of kthreads.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ from kthreads.pidfd import PidFd
 if TYPE_CHECKING:
     from kthreads.thread import Thread
 
-__all__ = ["result_of"]
+__all__ = ["readable", "result_of"]
 
 # How long to wait before looking again at a thread that has no pidfd: at first, and at most.
 _FIRST_DELAY, _LONGEST_DELAY = 0.0001, 0.005
@@ -24,6 +26,8 @@ async def result_of(thread: Thread) -> Any:
         raise ThreadStateError("cannot await thread before it is started")
     if thread is threading.current_thread():
         raise ThreadStateError("cannot await current thread")
+    import asyncio
+
     delay = _FIRST_DELAY
     while (place := thread._while_alive()) is not None:
         try:
@@ -34,23 +38,21 @@ async def result_of(thread: Thread) -> Any:
         except ThreadStateError:
             continue  # it has just ended
         else:
-            await _readable(pidfd)
+            try:
+                await readable(pidfd.fd)
+            finally:
+                pidfd.close()
     return thread.result
 
 
-async def _readable(pidfd: PidFd) -> None:
-    """Returns when a pidfd of the caller's own is readable, and closes it. Its own, as an event loop has one reader for
-    each descriptor, and as many tasks may await one thread."""
-    loop = asyncio.get_running_loop()
-    ended = loop.create_future()
+async def readable(fd: int) -> None:
+    """Returns when a descriptor is readable. It is to be the caller's own, as an event loop has one reader for each, and
+    many tasks may await one end."""
+    import asyncio
 
-    def wake() -> None:
-        if not ended.done():
-            ended.set_result(None)
-
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(fd, event.set)
     try:
-        loop.add_reader(pidfd.fd, wake)
-        await ended
+        await event.wait()
     finally:
-        loop.remove_reader(pidfd.fd)
-        pidfd.close()
+        loop.remove_reader(fd)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import gc
 import math
@@ -15,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from kthreads import flagcheck
+from kthreads import awaiting, flagcheck
 from kthreads._native import ffi, lib
 from kthreads.errors import check, process_error
 from kthreads.flags import NAMESPACES, CloneFlags
@@ -126,14 +125,18 @@ class Launched:
 
     async def wait_async(self) -> int:
         """Waits likewise in a coroutine, by the pidfd."""
+        import asyncio
+
         while not self._ended():
             with self._lock:
-                # One of its own: a loop has one reader for each descriptor.
                 fd = os.dup(self.pidfd) if self.pidfd >= 0 else -1
             if fd < 0:
                 await asyncio.sleep(_NAP)
-            else:
-                await _readable(fd)
+                continue
+            try:
+                await awaiting.readable(fd)
+            finally:
+                os.close(fd)
         assert self.status is not None
         return self.status
 
@@ -144,18 +147,6 @@ class Launched:
                 code = lib.kt_process_signal(self._cdata, number)
                 if code < 0 and code != -errno.ESRCH:
                     raise OSError(-code, os.strerror(-code))
-
-
-async def _readable(fd: int) -> None:
-    """Waits for it and closes it."""
-    loop = asyncio.get_running_loop()
-    event = asyncio.Event()
-    loop.add_reader(fd, event.set)
-    try:
-        await event.wait()
-    finally:
-        loop.remove_reader(fd)
-        os.close(fd)
 
 
 class _Spec:
@@ -235,11 +226,7 @@ def launch(
     spec = _Spec(flags, steps, **spec_options)
     cdata, failure = ffi.new(_PROCESS), ffi.new(_FAILURE)
     code = lib.kt_process_start(cdata, spec.cdata, failure)
-    if code < 0:
-        raise spec.error(code, failure, filename)
-    launched = Launched(cdata)
-    _let_go(launched, spec, failure, filename, before_go)
-    return launched
+    return _let_go(code, cdata, spec, failure, filename, before_go)
 
 
 def launch_python(
@@ -264,16 +251,16 @@ def launch_python(
     finally:
         if gc_was_on:
             gc.enable()
-    if code < 0:
-        raise spec.error(code, failure, None)
-    launched = Launched(cdata)
-    _let_go(launched, spec, failure, None, before_go)
-    return launched
+    return _let_go(code, cdata, spec, failure, None, before_go)
 
 
 def _let_go(
-    launched: Launched, spec: _Spec, failure: Any, filename: Any, before_go: Callable[[int], None] | None
-) -> None:
+    code: int, cdata: Any, spec: _Spec, failure: Any, filename: Any, before_go: Callable[[int], None] | None
+) -> Launched:
+    """Lets a child go on that was made, if `code` says so, and waits until it has begun."""
+    if code < 0:
+        raise spec.error(code, failure, filename)
+    launched = Launched(cdata)
     try:
         if before_go is not None:
             before_go(launched.pid)
@@ -285,6 +272,7 @@ def _let_go(
         raise
     if code < 0:
         raise spec.error(code, failure, filename)
+    return launched
 
 
 def _run_and_exit(function: Callable[[], Any], gc_was_on: bool) -> NoReturn:

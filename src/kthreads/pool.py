@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import errno
 import functools
@@ -267,6 +266,8 @@ class Pool:
 
         Cancelling the awaiting task keeps the call from being made, if it has not begun.
         """
+        import asyncio  # as in awaiting.py
+
         if not is_native(fn):
             return await asyncio.wrap_future(self.submit(fn, *args, **kwargs))
         if kwargs:

@@ -6,7 +6,7 @@ import re
 import signal
 from typing import NamedTuple
 
-from kthreads.flags import CloneFlags
+from kthreads.flags import SHARE_ALL, CloneFlags
 
 __all__ = ["CALLERS", "Caller", "callers", "parse", "signal_text", "text"]
 
@@ -22,10 +22,13 @@ class Caller(NamedTuple):
     source: str
 
 
+_IN_PROCESS = SHARE_ALL | F.VM | F.SIGHAND | F.THREAD
+_PTHREAD = _IN_PROCESS | F.SETTLS | F.PARENT_SETTID | F.CHILD_CLEARTID
+
 CALLERS = {
     "pthread_create": Caller(
         "clone3",
-        F.VM | F.FS | F.FILES | F.SYSVSEM | F.SIGHAND | F.THREAD | F.SETTLS | F.PARENT_SETTID | F.CHILD_CLEARTID,
+        _PTHREAD,
         0,
         "glibc, nptl/pthread_create.c; by clone before glibc 2.34 and where clone3 is refused",
     ),
@@ -37,39 +40,9 @@ CALLERS = {
         signal.SIGCHLD,
         "glibc, sysdeps/unix/sysv/linux/spawni.c; with CLONE_CLEAR_SIGHAND from glibc 2.38 on where it may",
     ),
-    "musl_pthread_create": Caller(
-        "clone",
-        F.VM
-        | F.FS
-        | F.FILES
-        | F.SYSVSEM
-        | F.SIGHAND
-        | F.THREAD
-        | F.SETTLS
-        | F.PARENT_SETTID
-        | F.CHILD_CLEARTID
-        | F.DETACHED,
-        0,
-        "musl, src/thread/pthread_create.c",
-    ),
-    "go": Caller(
-        "clone", F.VM | F.FS | F.FILES | F.SIGHAND | F.SYSVSEM | F.THREAD, 0, "Go, src/runtime/os_linux.go: a new M"
-    ),
-    "kthreads.Thread": Caller(
-        "clone",
-        F.VM
-        | F.FS
-        | F.FILES
-        | F.SYSVSEM
-        | F.SIGHAND
-        | F.THREAD
-        | F.SETTLS
-        | F.PARENT_SETTID
-        | F.CHILD_SETTID
-        | F.CHILD_CLEARTID,
-        0,
-        "kthreads, csrc/start.c",
-    ),
+    "musl_pthread_create": Caller("clone", _PTHREAD | F.DETACHED, 0, "musl, src/thread/pthread_create.c"),
+    "go": Caller("clone", _IN_PROCESS, 0, "Go, src/runtime/os_linux.go: a new M"),
+    "kthreads.Thread": Caller("clone", _PTHREAD | F.CHILD_SETTID, 0, "kthreads, csrc/start.c"),
 }
 """Who passes what, by name."""
 

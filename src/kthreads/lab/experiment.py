@@ -11,10 +11,21 @@ from kthreads.facts import EXIT_SIGNAL, FACTS, version_text
 from kthreads.flagcheck import refused
 from kthreads.flagnames import text
 from kthreads.flags import CloneFlags
-from kthreads.lab.stage import Stage, Step
+from kthreads.lab.stage import Script, Stage, Step
 from kthreads.situation import Situation
 
-__all__ = ["EXPERIMENTS", "EXIT", "Experiment", "Missing", "Outcome", "Row", "Variant", "accepted", "experiment"]
+__all__ = [
+    "EXPERIMENTS",
+    "EXIT",
+    "Experiment",
+    "Missing",
+    "Outcome",
+    "Row",
+    "Variant",
+    "accepted",
+    "experiment",
+    "play",
+]
 
 EXIT = "EXIT_SIGNAL"
 """The name of the experiment with the exit signal, which is no flag."""
@@ -124,6 +135,12 @@ def of_variants(name: str, question: str, variants: Sequence[Variant]) -> Callab
         return made
 
     return enter
+
+
+def play(stage: Stage, script: Script, made: Step, variant: Variant) -> None:
+    """Plays a script; raises `Missing` where the kernel refused to make the child."""
+    stage.play(script)
+    accepted(made, variant)
 
 
 def accepted(step: Step, variant: Variant) -> Step:

@@ -6,7 +6,7 @@ import signal
 import struct
 
 from kthreads.flags import CloneFlags
-from kthreads.lab.experiment import EXIT, Variant, accepted, experiment, of_variants
+from kthreads.lab.experiment import EXIT, Variant, experiment, of_variants, play
 from kthreads.lab.stage import Content, Stage
 
 __all__ = ["exit_signal", "parent", "pidfd", "thread"]
@@ -34,8 +34,7 @@ def thread(stage: Stage, variant: Variant) -> dict[str, object]:
     creator("tell", enough, 1)
     waited = creator("wait4", made, 0, _WALL, 0)
     creator("reap")
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
     return {
         "getpid in the child": "the creator's" if pid.result == own.result else "its own",
         "gettid in the child": "the same as getpid" if tid.result == pid.result else "another",
@@ -53,8 +52,7 @@ def parent(stage: Stage, variant: Variant) -> dict[str, object]:
     reaped = creator("reap")
     grandparent.clone(creator, 0, signal.SIGCHLD)
     left = grandparent("reap")
-    stage.play(grandparent)
-    accepted(made, variant)
+    play(stage, grandparent, made, variant)
     names = {own.result: "the creator", above.result: "the creator's parent"}
     return {
         "the child's parent": names.get(known.result, "another process"),
@@ -74,8 +72,7 @@ def pidfd(stage: Stage, variant: Variant) -> dict[str, object]:
     creator("tell", enough, 1)
     creator("reap")
     gone = creator("pidfd_send_signal", Content(place), 0, 0, 0)
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
     return {
         "the creator finds": "nothing" if place.number == -1 else "a descriptor",
         "signal 0 through it to the living child": living.outcome,
@@ -100,8 +97,7 @@ def exit_signal(stage: Stage, variant: Variant) -> dict[str, object]:
     told = creator("rt_sigtimedwait", everything, 0, stage.place(content=_MOMENT), 8)
     plain = creator("wait4", made, 0, 0, 0)
     all_kinds = creator("wait4", made, 0, _WALL, 0)
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
 
     def found(result: int) -> str:
         return "finds it" if result == made.result else "ECHILD"

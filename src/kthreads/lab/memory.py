@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kthreads._native import ffi, lib
 from kthreads.flags import CloneFlags
-from kthreads.lab.experiment import Variant, accepted, experiment
+from kthreads.lab.experiment import Variant, experiment, play
 from kthreads.lab.stage import Stage
 
 __all__ = ["child_cleartid", "child_settid", "parent_settid", "settls", "vfork", "vm"]
@@ -30,8 +30,7 @@ def vm(stage: Stage, variant: Variant) -> dict[str, object]:
     made = creator.clone(child, variant.flags, variant.exit_signal)
     creator("reap")
     found = creator("load", _private_word())
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
     return {"the child reads": read.result, "the creator reads afterwards": found.result}
 
 
@@ -44,8 +43,7 @@ def settls(stage: Stage, variant: Variant) -> dict[str, object]:
     given = child("thread_pointer")
     made = creator.clone(child, variant.flags, variant.exit_signal, tls=block.address + 2048)
     creator("reap")
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
     whose = "the creator's" if given.result == own.result else "the one that clone was given"
     known = given.result in (own.result, block.address + 2048)
     return {"the child's thread pointer is": whose if known else "neither"}
@@ -62,8 +60,7 @@ def vfork(stage: Stage, variant: Variant) -> dict[str, object]:
     seen = creator("load", ended)
     creator("tell", ran_on, 1)
     creator("reap")
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
     return {
         "the child sees its creator run on": "no" if waited.result < 0 else "yes",
         "the child has ended when clone returns": "yes" if seen.result else "no",
@@ -82,8 +79,7 @@ def parent_settid(stage: Stage, variant: Variant) -> dict[str, object]:
     made = creator.clone(stage.script(), variant.flags, variant.exit_signal, parent_tid=place)
     found = creator("load", place)
     creator("reap")
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
     return {"the creator finds": _id_or_nothing(found.result, made.result)}
 
 
@@ -98,8 +94,7 @@ def child_settid(stage: Stage, variant: Variant) -> dict[str, object]:
     made = creator.clone(child, variant.flags, variant.exit_signal, child_tid=place)
     creator("reap")
     own = creator("load", place)
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
     return {
         "the child finds": _id_or_nothing(found.result, made.result),
         "the creator finds at the same address": _id_or_nothing(own.result, made.result),
@@ -120,8 +115,7 @@ def child_cleartid(stage: Stage, variant: Variant) -> dict[str, object]:
     waited = creator("await", word, 0, 4 * _MOMENT)
     creator("reap")
     found = creator("load", word)
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
     return {
         "a futex wait for 0 in it": "ends" if waited.result == 0 else "goes on (given up)",
         "the word afterwards": found.result,

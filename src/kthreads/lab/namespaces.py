@@ -15,7 +15,7 @@ from pathlib import Path
 from kthreads.facts import FACTS, version_text
 from kthreads.flagcheck import refused
 from kthreads.flags import CloneFlags
-from kthreads.lab.experiment import Missing, Variant, accepted, experiment, of_variants
+from kthreads.lab.experiment import Missing, Variant, accepted, experiment, of_variants, play
 from kthreads.lab.stage import Place, Script, Stage, Step
 from kthreads.situation import Situation
 
@@ -49,10 +49,10 @@ def _read(stage: Stage, script: Script, path: str) -> Place:
 
 
 class _World:
-    """Namespaces of the creator's own, as its first steps; `check` when the play is over."""
+    """Namespaces of the creator's own, as its first steps."""
 
     def __init__(self, creator: Script, flags: CloneFlags) -> None:
-        self._flags, self._steps = flags, []
+        self._creator, self._steps = creator, []
         if not Situation().sys_admin:
             self._steps.append((creator("unshare", F.NEWUSER), F.NEWUSER))
             _write(creator, "/proc/self/setgroups", "deny")
@@ -61,10 +61,13 @@ class _World:
         if flags:
             self._steps.append((creator("unshare", flags), flags))
 
-    def check(self) -> None:
+    def play(self, stage: Stage, made: Step, variant: Variant) -> None:
+        """Plays the creator's script; raises `Missing` where the kernel refused the namespaces or the child."""
+        stage.play(self._creator)
         for step, flags in self._steps:
             if step.result < 0:
                 raise Missing(str(refused(-step.result, flags, "unshare", situation=Situation(threads=1))))
+        accepted(made, variant)
 
 
 def _name(stage: Stage, script: Script, kind: str) -> Place:
@@ -86,9 +89,7 @@ def newuts(stage: Stage, variant: Variant) -> dict[str, object]:
     made = creator.clone(child, variant.flags, variant.exit_signal)
     creator("reap")
     creator("uname", here)
-    stage.play(creator)
-    world.check()
-    accepted(made, variant)
+    world.play(stage, made, variant)
 
     def nodename(place: Place) -> str:
         return place.raw[65:130].split(b"\0", 1)[0].decode(errors="replace")
@@ -106,9 +107,7 @@ def newipc(stage: Stage, variant: Variant) -> dict[str, object]:
     name = _name(stage, child, "ipc"), _name(stage, creator, "ipc")
     made = creator.clone(child, variant.flags, variant.exit_signal)
     creator("reap")
-    stage.play(creator)
-    world.check()
-    accepted(made, variant)
+    world.play(stage, made, variant)
     return {"the child": "finds it" if found.result >= 0 else found.outcome, **_whose(name)}
 
 
@@ -126,9 +125,7 @@ def newpid(stage: Stage, variant: Variant) -> dict[str, object]:
     reached = child("kill", creator_id, 0)
     made = creator.clone(child, variant.flags, variant.exit_signal)
     creator("reap")
-    stage.play(creator)
-    world.check()
-    accepted(made, variant)
+    world.play(stage, made, variant)
     return {
         "getpid in the child": "what clone returned" if own.result == made.result else own.result,
         "getppid in the child": "the creator's id" if above.result == creator_id.result else above.result,
@@ -150,9 +147,7 @@ def newns(stage: Stage, variant: Variant) -> dict[str, object]:
         made = creator.clone(child, variant.flags, variant.exit_signal)
         creator("reap")
         here = creator("openat", _AT_FDCWD, f"{folder}/file", 0)
-        stage.play(creator)
-    world.check()
-    accepted(made, variant)
+        world.play(stage, made, variant)
     if mounted.result < 0:
         raise Missing(f"the child may not mount a tmpfs: {mounted.outcome}")
 
@@ -174,9 +169,7 @@ def newnet(stage: Stage, variant: Variant) -> dict[str, object]:
     names = _name(stage, child, "net"), _name(stage, creator, "net")
     made = creator.clone(child, variant.flags, variant.exit_signal)
     creator("reap")
-    stage.play(creator)
-    world.check()
-    accepted(made, variant)
+    world.play(stage, made, variant)
     interfaces = sorted(line.partition(":")[0].strip() for line in devices.text.splitlines()[2:] if ":" in line)
     up = struct.unpack_from("=H", request.raw, 16)[0] & _IFF_UP
     return {
@@ -198,8 +191,7 @@ def newuser(stage: Stage, variant: Variant) -> dict[str, object]:
     renamed = child("unshare", F.NEWUTS)
     made = creator.clone(child, variant.flags, variant.exit_signal)
     creator("reap")
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
     effective = next((line.split()[1] for line in status.text.splitlines() if line.startswith("CapEff")), "unknown")
     return {
         "getuid in the creator": own.result,
@@ -218,9 +210,7 @@ def newcgroup(stage: Stage, variant: Variant) -> dict[str, object]:
     names = _name(stage, child, "cgroup"), _name(stage, creator, "cgroup")
     made = creator.clone(child, variant.flags, variant.exit_signal)
     creator("reap")
-    stage.play(creator)
-    world.check()
-    accepted(made, variant)
+    world.play(stage, made, variant)
     paths = sorted({line.split(":", 2)[2] for line in found.text.splitlines() if line.count(":") >= 2})
     return {"cgroups of the child": ", ".join(paths), **_whose(names)}
 
@@ -246,9 +236,7 @@ def newtime(stage: Stage, variant: Variant) -> dict[str, object]:
     names = _name(stage, child, "time"), _name(stage, creator, "time")
     made = creator.clone(child, variant.flags, variant.exit_signal)
     creator("reap")
-    stage.play(creator)
-    world.check()
-    accepted(made, variant)
+    world.play(stage, made, variant)
     ahead = round((there.seconds - here.seconds) / 1000) * 1000
     return {"ahead by, in seconds": f"{ahead:,}", **_whose(names)}
 

@@ -7,7 +7,7 @@ import signal
 import struct
 
 from kthreads.flags import CloneFlags
-from kthreads.lab.experiment import Missing, Variant, accepted, experiment
+from kthreads.lab.experiment import Missing, Variant, accepted, experiment, play
 from kthreads.lab.stage import Place, Script, Stage, Step
 
 __all__ = ["clear_sighand", "files", "fs", "io", "sighand", "sysvsem"]
@@ -31,8 +31,7 @@ def fs(stage: Stage, variant: Variant) -> dict[str, object]:
     made = creator.clone(child, variant.flags, variant.exit_signal)
     creator("reap")
     creator("getcwd", here, 256)
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
     return {"the child is in": there.text, "the creator is in": here.text}
 
 
@@ -46,8 +45,7 @@ def files(stage: Stage, variant: Variant) -> dict[str, object]:
     made = creator.clone(child, variant.flags, variant.exit_signal)
     creator("reap")
     closed, opened = creator("fcntl", old, _F_GETFD), creator("fcntl", new, _F_GETFD)
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
     return {
         "the descriptor that the child closed": "open" if closed.result >= 0 else closed.outcome,
         "the descriptor that the child opened": "open" if opened.result >= 0 else opened.outcome,
@@ -80,8 +78,7 @@ def sighand(stage: Stage, variant: Variant) -> dict[str, object]:
     made = creator.clone(child, variant.flags, variant.exit_signal)
     creator("reap")
     here = _look(stage, creator, signal.SIGUSR1)
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
     return {"SIGUSR1 in the child": _handler(there), "SIGUSR1 in the creator": _handler(here)}
 
 
@@ -94,8 +91,7 @@ def clear_sighand(stage: Stage, variant: Variant) -> dict[str, object]:
     first, second = _look(stage, child, signal.SIGUSR1), _look(stage, child, signal.SIGUSR2)
     made = creator.clone(child, variant.flags, variant.exit_signal)
     creator("reap")
-    stage.play(creator)
-    accepted(made, variant)
+    play(stage, creator, made, variant)
     return {"SIGUSR1 in the child": _handler(first), "SIGUSR2 in the child": _handler(second)}
 
 

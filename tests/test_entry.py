@@ -7,11 +7,11 @@ import gc
 import os
 import socket
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from programs import printed
 
 import kthreads
 from kthreads import CloneFlags, permit
@@ -38,15 +38,8 @@ def inode(kind):
 
 def alone(body):
     """Runs a script in a process of one thread."""
-    done = subprocess.run(
-        [sys.executable, "-c", "import os, kthreads\nfrom kthreads import CloneFlags\n" + textwrap.dedent(body)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done
-    return done.stdout.split("\n")[:-1]
+    program = "import os, kthreads\nfrom kthreads import CloneFlags\n" + textwrap.dedent(body)
+    return printed(program).split("\n")[:-1]
 
 
 @pytest.fixture
@@ -410,12 +403,8 @@ def test_all_namespaces_of_a_process_are_entered_but_those_that_one_is_in(elsewh
 
 
 @root_only
-def test_a_thread_enters_the_namespace_of_another_thread(native_library):
-    import numpy as np
-
-    word = np.zeros(1, "i4")
-    wait_for = kthreads.symbol(native_library, "wait_for", "int(const void *)")
-    host = kthreads.Thread(wait_for, (word,), namespaces=CloneFlags.NEWUTS)
+def test_a_thread_enters_the_namespace_of_another_thread(gate):
+    host = gate.thread(namespaces=CloneFlags.NEWUTS)
     host.start()
     try:
         host.fileno()
@@ -430,7 +419,7 @@ def test_a_thread_enters_the_namespace_of_another_thread(native_library):
     except kthreads.UnsupportedError:
         pytest.skip("this kernel has no pidfd of threads (Linux 6.9)")
     finally:
-        word[0] = 1
+        gate.open()
         host.join()
 
 

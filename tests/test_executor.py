@@ -9,13 +9,13 @@ import gc
 import inspect
 import multiprocessing
 import os
-import subprocess
 import sys
 import threading
 from concurrent.futures.thread import BrokenThreadPool
 
 import numpy as np
 import pytest
+from programs import ended
 
 import kthreads
 
@@ -26,10 +26,6 @@ fork = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def executor():
     with kthreads.ThreadPoolExecutor(2) as executor:
         yield executor
-
-
-def python(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
 
 # ---- Native functions ------------------------------------------------------------------------------------------------
@@ -368,7 +364,7 @@ def test_a_task_may_start_a_process_by_fork(executor):
     ],
 )
 def test_the_interpreter_waits_for_what_was_submitted_and_ends(work, output):
-    done = python(
+    done = ended(
         "import kthreads, time; e = kthreads.ThreadPoolExecutor(2);"
         f"usleep = kthreads.symbol(None, 'usleep', 'int(unsigned)'); {work}"
     )
@@ -376,7 +372,7 @@ def test_the_interpreter_waits_for_what_was_submitted_and_ends(work, output):
 
 
 def test_an_executor_made_while_the_interpreter_ends_takes_no_tasks():
-    done = python(
+    done = ended(
         "import atexit, kthreads\n"
         "@atexit.register\n"
         "def late():\n"

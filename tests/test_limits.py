@@ -30,35 +30,21 @@ def default():
     limits.limit_default_workers(None)
 
 
-def test_without_a_quota_the_affinity_counts(cgroup):
+@pytest.mark.parametrize(
+    ("quotas", "cpus"),
+    [
+        pytest.param({"a/b": "max 100000"}, 8, id="the affinity counts without a quota"),
+        pytest.param({"a/b": "150000 100000"}, 2, id="a quota is rounded up"),
+        pytest.param({"a/b": "400000 100000", "a": "300000 100000"}, 3, id="the least quota above counts"),
+        pytest.param({".": "1000 100000"}, 1, id="a small quota is one CPU"),
+        pytest.param({"a/b": "1600000 100000"}, 8, id="a quota above the affinity does not count"),
+    ],
+)
+def test_cpus_are_counted_by_affinity_and_quota(cgroup, quotas, cpus):
     write, _ = cgroup
-    write("a/b/cpu.max", "max 100000\n")
-    assert kthreads.cpu_count() == 8
-
-
-def test_a_quota_is_rounded_up(cgroup):
-    write, _ = cgroup
-    write("a/b/cpu.max", "150000 100000\n")
-    assert kthreads.cpu_count() == 2
-
-
-def test_the_least_quota_above_counts(cgroup):
-    write, _ = cgroup
-    write("a/b/cpu.max", "400000 100000\n")
-    write("a/cpu.max", "300000 100000\n")
-    assert kthreads.cpu_count() == 3
-
-
-def test_a_small_quota_is_one_cpu(cgroup):
-    write, _ = cgroup
-    write("cpu.max", "1000 100000\n")
-    assert kthreads.cpu_count() == 1
-
-
-def test_a_quota_above_the_affinity_does_not_count(cgroup):
-    write, _ = cgroup
-    write("a/b/cpu.max", "1600000 100000\n")
-    assert kthreads.cpu_count() == 8
+    for folder, quota in quotas.items():
+        write(f"{folder}/cpu.max", f"{quota}\n")
+    assert kthreads.cpu_count() == cpus
 
 
 def test_quotas_of_cgroup_v1_count(cgroup):

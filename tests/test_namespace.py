@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 
-import numpy as np
 import pytest
 
 import kthreads
@@ -34,30 +34,31 @@ def test_its_members_are_the_threads_that_share_it():
 
 
 @root_only
-def test_a_thread_with_a_namespace_of_its_own_is_told_from_its_process(native_library):
-    word = np.zeros(1, "i4")
-    wait_for = kthreads.symbol(native_library, "wait_for", "int(const void *)")
-    thread = kthreads.Thread(wait_for, (word,), namespaces=CloneFlags.NEWUTS)
+def test_a_thread_with_a_namespace_of_its_own_is_told_from_its_process(gate):
+    thread = gate.thread(namespaces=CloneFlags.NEWUTS)
     thread.start()
-    try:
-        found = of("uts", kthreads.namespaces(os.getpid()))
-        alone = [each for each in found if each.members == ((os.getpid(), thread.native_id),)]
-        assert len(found) == 2
-        assert len(alone) == 1
-    finally:
-        word[0] = 1
-        thread.join()
+    found = of("uts", kthreads.namespaces(os.getpid()))
+    alone = [each for each in found if each.members == ((os.getpid(), thread.native_id),)]
+    assert len(found) == 2
+    assert len(alone) == 1
+    gate.open()
+    thread.join()
+
+
+@contextmanager
+def waiting_in(*unshare):
+    """A process that waits in namespaces as unshare(1) makes them with these words."""
+    with subprocess.Popen(
+        [*unshare, "sh", "-c", "echo ready; cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        yield process
+        process.stdin.close()
 
 
 @root_only
 def test_owner_parent_and_uid_are_what_the_kernel_says():
-    with subprocess.Popen(
-        ["unshare", "--user", "--pid", "--net", "--fork", "sh", "-c", "echo ready; cat"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        process.stdout.readline()
+    with waiting_in("unshare", "--user", "--pid", "--net", "--fork") as process:
         inode = {kind: os.stat(f"/proc/self/ns/{kind}").st_ino for kind in KINDS}
         everything = kthreads.namespaces()
         with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
@@ -69,24 +70,16 @@ def test_owner_parent_and_uid_are_what_the_kernel_says():
         assert (pid.parent, pid.owner, pid.pids[0]) == (inode["pid"], user.inode, child)
         assert (net.parent, net.owner, net.uid) == (None, user.inode, None)
         assert user.pids == net.pids == (process.pid, *pid.pids)
-        process.stdin.close()
 
 
 @root_only
 def test_a_namespace_that_only_holds_others_is_listed_too():
     """A user namespace whose processes are all in one below."""
-    with subprocess.Popen(
-        ["unshare", "--user", "--map-root-user", "unshare", "--user", "sh", "-c", "echo ready; cat"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        process.stdout.readline()
+    with waiting_in("unshare", "--user", "--map-root-user", "unshare", "--user") as process:
         users = {each.inode: each for each in of("user", kthreads.namespaces())}
         own = users[os.stat(f"/proc/{process.pid}/ns/user").st_ino]
         assert users[own.parent].members == ()
         assert users[own.parent].parent == os.stat("/proc/self/ns/user").st_ino
-        process.stdin.close()
 
 
 def test_the_list_is_lsns_s(tmp_path):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
-import sys
 import textwrap
 
 import pytest
+from programs import printed
 
 PRELUDE = """
 import errno, os, sys
@@ -32,18 +31,7 @@ GUARD_INSTALL = 102
 
 @pytest.fixture
 def script(native_library):
-    def run(body: str) -> list[str]:
-        done = subprocess.run(
-            [sys.executable, "-c", PRELUDE + textwrap.dedent(body), native_library],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, ""), done
-        return done.stdout.split()
-
-    return run
+    return lambda body: printed(PRELUDE + textwrap.dedent(body), native_library).split()
 
 
 @pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])

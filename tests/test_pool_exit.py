@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
 
 import pytest
+from programs import ended
 
 PRELUDE = """
 import asyncio, atexit, os, sys, threading, time
@@ -42,14 +41,8 @@ def script(native_library):
     """Runs a program in an interpreter of its own; returns its exit status, output and error output."""
 
     def run(body):
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore::DeprecationWarning", "-c"]
-            + [PRELUDE + textwrap.dedent(body), native_library],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        program = PRELUDE + textwrap.dedent(body)
+        done = ended(program, native_library, options=("-W", "ignore::DeprecationWarning"))
         return done.returncode, done.stdout, done.stderr
 
     return run

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
 
 import pytest
+from programs import FORK, printed
 
-PRELUDE = """
-import concurrent.futures, json, multiprocessing, os, signal, sys, threading, time
+PRELUDE = (
+    FORK
+    + """
+import concurrent.futures, json, multiprocessing, threading, time
 from array import array
 import kthreads
 library = sys.argv[1]
@@ -27,23 +28,9 @@ def use(pool=pool):
     assert pool.submit(abs, -1).result() == 1
     return "used"
 
-def status_of(pid):
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-def fork(what=use, leave=os._exit, status=3):
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(30)    # a child that hangs is killed
-        try:
-            what()
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-        leave(status)
-    return pid
-
 use()
 """
+)
 
 
 @pytest.fixture
@@ -51,16 +38,8 @@ def script(native_library):
     """Runs a program in an interpreter of its own and returns its output."""
 
     def run(body, *options):
-        done = subprocess.run(
-            [sys.executable, *(options or ("-W", "ignore::DeprecationWarning")), "-c"]
-            + [PRELUDE + textwrap.dedent(body), native_library],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, ""), done
-        return done.stdout.splitlines()
+        options = options or ("-W", "ignore::DeprecationWarning")
+        return printed(PRELUDE + textwrap.dedent(body), native_library, options=options).splitlines()
 
     return run
 

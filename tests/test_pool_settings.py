@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import printed
 
 import kthreads
 
 BACKENDS = pytest.mark.parametrize("backend", ["clone", "clone3", "pthread"])
-
-
-def run(program: str, *args: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", program, *args], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done
-    return done.stdout
 
 
 def names_of_workers(name):
@@ -37,7 +28,7 @@ def names_of_workers(name):
 def test_workers_have_the_credentials_that_the_main_thread_takes(backend):
     if os.geteuid() != 0:
         pytest.skip("needs root, to become another user")
-    output = run(
+    output = printed(
         """
 import os, sys, kthreads
 system_call = kthreads.symbol(None, "syscall", "long(long)")
@@ -126,7 +117,7 @@ except kthreads.SettingError as error:
     kthreads.trim()
     print({named!r} in str(error), len(os.listdir("/proc/self/task")))
 """
-    assert run(program) == "True 1\n"
+    assert printed(program) == "True 1\n"
 
 
 def test_workers_stay_on_their_cpus_after_quiesce_and_resize():
@@ -142,7 +133,7 @@ def test_workers_stay_on_their_cpus_after_quiesce_and_resize():
 
 
 def test_a_pool_has_as_many_workers_as_the_affinity_allows():
-    output = run("""
+    output = printed("""
 import os, kthreads
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 print(kthreads.Pool().workers)

@@ -6,12 +6,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import printed
 
 import kthreads
 
@@ -150,9 +150,7 @@ def script(kind, native_library):
 
     def run(body: str) -> str:
         program = SCRIPT.format(native=native_library, options=kind) + textwrap.dedent(body)
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
-        assert (done.returncode, done.stderr) == (0, ""), done
-        return done.stdout
+        return printed(program)
 
     return run
 

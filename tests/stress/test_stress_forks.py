@@ -6,15 +6,16 @@ A few seconds by default; KTHREADS_LONG=1 makes it ten minutes.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
+from programs import FORK, ended
 
 SECONDS = 600 if os.environ.get("KTHREADS_LONG") else 3
 
-PROGRAM = """
-import os, random, signal, sys, threading, time
+PROGRAM = (
+    FORK
+    + """
+import random, threading, time
 from array import array
 import kthreads
 library, seconds, seed = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
@@ -56,19 +57,10 @@ def use():
         pool.resize(3)
         python_tasks(pool)
 
-def fork(leave):
+def use_in_a_child(leave):
     global forks
     forks += 1
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(30)    # a child that hangs is killed
-        try:
-            use()
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-        leave(0)
-    if status := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+    if status := status_of(fork(use, leave, 0)):
         wrong.append(status)
 
 workers = [threading.Thread(target=work, args=(what, pool), daemon=True)
@@ -77,22 +69,18 @@ for worker in workers:
     worker.start()
 end = time.monotonic() + seconds
 while time.monotonic() < end:
-    fork(chance.choice([os._exit, sys.exit]))
-    chance.choice(pools).submit(fork, os._exit).result()
+    use_in_a_child(chance.choice([os._exit, sys.exit]))
+    chance.choice(pools).submit(use_in_a_child, os._exit).result()
 stop.set()
 for worker in workers:
     worker.join()
 print("forks:", forks > 0, "wrong:", wrong)
 """
+)
 
 
 @pytest.mark.timeout(900)
 def test_children_forked_while_pools_work_use_them_and_end(native_library):
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, native_library, str(SECONDS), "1"],
-        capture_output=True,
-        text=True,
-        timeout=SECONDS + 200,
-        check=False,
-    )
+    args = (native_library, str(SECONDS), "1")
+    done = ended(PROGRAM, *args, options=("-W", "ignore"), timeout=SECONDS + 200)
     assert (done.returncode, done.stdout, done.stderr) == (0, "forks: True wrong: []\n", "")

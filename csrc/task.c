@@ -277,12 +277,11 @@ static void come_back(struct kt__worker *worker, struct kt_task *task, bool ring
 kt_task *kt_completions_take(kt_completions *completions)
 {
     uint64_t count;
-    /* First the bell, then the list: what comes between rings again, for nothing at worst. */
-    if (atomic_load(&completions->rung)) {
-        while (read(completions->fd, &count, sizeof count) < 0 && errno == EINTR) {
-        }
-        kt__publish(&completions->rung, 0);
+    /* First the bell, then the list: what comes between rings again, for nothing at worst. The descriptor is
+     * read though nothing may have rung: who says so writes afterwards, and it must not stay readable. */
+    while (read(completions->fd, &count, sizeof count) < 0 && errno == EINTR) {
     }
+    kt__publish(&completions->rung, 0);
     struct kt_task *task = atomic_exchange(&completions->last, NULL), *first = NULL;
     while (task) {
         struct kt_task *before = task->link;

@@ -86,6 +86,8 @@ class Collector:
             return
         try:
             task = lib.kt_completions_take(self.cdata)
+            if self._stopping:  # that may have taken the bell that was to end the thread
+                os.eventfd_write(self.fd, 1)
             came = []
             while task:
                 came.append(task.tag)
@@ -125,7 +127,7 @@ class Collector:
             self._stopping = True
             os.eventfd_write(self.fd, 1)
             self._thread.join()
-            self._thread = None
+            self._thread, self._stopping = None, False
 
     def forget(self) -> None:
         """In a forked child: what the parent's threads do never comes back here."""

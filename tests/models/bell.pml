@@ -74,17 +74,13 @@ init
 #ifdef MUTANT_TAKES_FIRST
         atomic { taken = list; list = 0 }
 #endif
-        if
-        :: rung ->
 #ifdef MUTANT_RESETS_FIRST
-            rung = false;
-            readable = false
+        rung = false;
+        readable = false;
 #else
-            readable = false; /* read */
-            rung = false
+        readable = false; /* read */
+        rung = false;
 #endif
-        :: else
-        fi;
 #ifndef MUTANT_TAKES_FIRST
         atomic { taken = list; list = 0 }
 #endif

@@ -167,11 +167,56 @@ int kt_pool_run(kt_pool *pool, kt_loop *loop, int64_t timeout_ns)
     }
     kt__deadline deadline = kt__deadline_after(timeout_ns);
     if (loop->phase == KT_PHASE_NEW) {
-        int rc = begin_loop(pool, loop);
+        int rc = atomic_load_explicit(&pool->broken, memory_order_relaxed) ? -ENOTRECOVERABLE
+                                                                           : begin_loop(pool, loop);
         if (rc < 0) {
             return rc;
         }
     }
     return loop->phase == KT_PHASE_SHARED ? kt__region_run(pool, loop, deadline)
                                           : run_alone(pool, loop, deadline);
+}
+
+/* ---- From its beginning to its end ------------------------------------------------------------------- */
+
+enum { LOOK_AFTER_NS = 40000000 }; /* at signals: one that comes just before a wait does not interrupt it */
+
+/* One caller at a time. In a forked child a claim of its parent's is void: nobody there runs the loop. */
+static bool claim(const struct kt_pool *pool, struct kt_loop *loop)
+{
+    uint64_t mine = pool->generation + 1;
+    uint64_t claimed = __atomic_load_n(&loop->claimed, __ATOMIC_RELAXED);
+    /* Acquire: the last run is over, and what it wrote is seen. */
+    if (claimed == mine || !__atomic_compare_exchange_n(&loop->claimed, &claimed, mine, false,
+                                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        return false;
+    }
+    if (claimed) {
+        loop->phase = KT_PHASE_NEW;
+    }
+    return true;
+}
+
+int kt_pool_run_to_end(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, kt_interrupted interrupted)
+{
+    if (!pool || !loop) {
+        return -EINVAL;
+    }
+    if (!claim(pool, loop)) {
+        return -EBUSY;
+    }
+    kt__deadline deadline = kt__deadline_after(timeout_ns);
+    int64_t slice = timeout_ns >= 0 && timeout_ns < LOOK_AFTER_NS ? timeout_ns : LOOK_AFTER_NS;
+    int rc, stopped = 0;
+    while ((rc = kt_pool_run(pool, loop, slice)) == -ETIMEDOUT) {
+        int64_t left = deadline < 0 ? LOOK_AFTER_NS : deadline - kt__now();
+        slice = left < LOOK_AFTER_NS ? left : LOOK_AFTER_NS;
+        stopped = stopped ? stopped : interrupted && interrupted() ? -EINTR : left <= 0 ? -ETIMEDOUT : 0;
+        if (stopped) {
+            kt_loop_stop(loop);
+            slice = -1;
+        }
+    }
+    __atomic_store_n(&loop->claimed, 0, __ATOMIC_RELEASE);
+    return stopped == -EINTR || (stopped && rc == -ECANCELED) ? stopped : rc;
 }

@@ -103,15 +103,15 @@ int kt_pool_new(kt_pool **out, const kt_pool_spec *spec)
         strncpy(pool->name, spec->name, sizeof pool->name - 1);
     }
     enter_all(pool);
+    *out = pool; /* before its threads run: they may look there for it */
     int rc = kt__pool_staff(pool, spec->workers - 1);
     if (rc < 0) {
         while (kt_pool_quiesce(pool, -1) == -EINTR) {
         }
         kt_pool_free(pool);
-        return rc;
+        *out = NULL;
     }
-    *out = pool;
-    return 0;
+    return rc;
 }
 
 void kt_pool_free(kt_pool *pool)
@@ -120,6 +120,11 @@ void kt_pool_free(kt_pool *pool)
         leave_all(pool);
         free_memory(pool);
     }
+}
+
+void kt_pool_break(kt_pool *pool)
+{
+    atomic_store_explicit(&pool->broken, true, memory_order_relaxed);
 }
 
 uint32_t kt_pool_workers(const kt_pool *pool)
@@ -142,6 +147,7 @@ static struct kt__worker *place_for(struct kt_pool *pool, uint32_t number)
     worker->number = number;
     worker->generation = pool->generation;
     worker->left = false;
+    worker->unfit = false;
     worker->unrung = NULL;
     worker->spin_ns = pool->spin_ns;
     return worker;

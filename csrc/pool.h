@@ -52,6 +52,7 @@ struct kt__worker {
     KT_LINE struct kt__counters counters; /* any: callers share those of worker 0 */
     int64_t spin_ns;                      /* owner's: the present spin budget */
     int64_t stepped_aside_at;             /* owner's */
+    bool unfit;                           /* owner's: its initializer has failed, it runs nothing */
     struct kt_completions *unrung;        /* owner's: whose bell it owes */
     uint64_t generation;                  /* frozen while it runs: that of the pool at its start */
     struct kt_pool *pool;                 /* frozen */
@@ -107,6 +108,8 @@ struct kt_pool {
     KT_LINE kt__word changing; /* mutex: threads are started and ended */
     _Atomic(uint32_t) staff;   /* workers 1 to this one have threads */
     bool quiescing;            /* guarded by `changing`: no new threads now */
+    /* For good. Relaxed wherever it is read: work that is handed over at the same time is taken or is not. */
+    _Atomic(bool) broken;
     uint64_t generation;       /* forks survived */
     _Atomic(uint32_t) workers; /* changes only while there is no staff */
     uint32_t cpus;

@@ -93,7 +93,7 @@ static uint64_t run_next(struct kt__part *part, uint64_t unit)
 
 static bool lets_in(uint64_t gate, const struct kt__worker *worker)
 {
-    return gate & KT_GATE_OPEN && worker->number < (gate >> KT_GATE_LIMIT_SHIFT & 0xffff);
+    return gate & KT_GATE_OPEN && worker->number < (gate >> KT_GATE_LIMIT_SHIFT & 0xffff) && !worker->unfit;
 }
 
 bool kt__loop_is_open(const struct kt__worker *worker)

@@ -274,7 +274,7 @@ static void come_back(struct kt__worker *worker, struct kt_task *task, bool ring
     kt_completions_free(completions);
 }
 
-kt_task *kt_completions_take(kt_completions *completions)
+void kt_completions_take(kt_completions *completions, kt_task **first)
 {
     uint64_t count;
     /* First the bell, then the list: what comes between rings again, for nothing at worst. The descriptor is
@@ -282,14 +282,17 @@ kt_task *kt_completions_take(kt_completions *completions)
     while (read(completions->fd, &count, sizeof count) < 0 && errno == EINTR) {
     }
     kt__publish(&completions->rung, 0);
-    struct kt_task *task = atomic_exchange(&completions->last, NULL), *first = NULL;
+    struct kt_task *task = atomic_exchange(&completions->last, NULL), *came = NULL;
     while (task) {
         struct kt_task *before = task->link;
-        task->link = first;
-        first = task;
+        task->link = came;
+        came = task;
         task = before;
     }
-    return first;
+    while (*first) {
+        first = &(*first)->link;
+    }
+    *first = came;
 }
 
 /* ---- A task ---------------------------------------------------------------------------------------- */
@@ -409,6 +412,9 @@ bool kt__task_run_next(struct kt__worker *worker)
     if (kt__tasks_wait(pool)) {
         kt__wake(pool, 1, pool->workers, 1);
     }
+    if (atomic_load_explicit(&pool->broken, memory_order_relaxed)) {
+        kt_task_cancel(task);
+    }
     if (!move(task, KT_TASK_QUEUED, KT_TASK_RUNNING)) {
         count_unfinished(pool, -1);
         if (task->completions) {
@@ -433,8 +439,8 @@ bool kt__task_run_next(struct kt__worker *worker)
 int64_t kt_pool_submit(kt_pool *pool, kt_task *const *tasks, size_t count, int64_t timeout_ns)
 {
     kt__deadline deadline = timeout_ns == 0 ? 0 : kt__deadline_after(timeout_ns);
-    int rc = 0;
-    if (atomic_load_explicit(&pool->staff, memory_order_relaxed) < pool->workers) {
+    int rc = atomic_load_explicit(&pool->broken, memory_order_relaxed) ? -ENOTRECOVERABLE : 0;
+    if (rc == 0 && atomic_load_explicit(&pool->staff, memory_order_relaxed) < pool->workers) {
         rc = kt__pool_staff(pool, pool->workers);
     }
     size_t queued = 0;

@@ -172,6 +172,19 @@ static bool stays(struct kt__worker *worker, uint64_t generation)
              kt__worker_leaves(worker));
 }
 
+static void begin_work(struct kt__worker *worker)
+{
+    if (!worker->pool->initializer.function) {
+        return;
+    }
+    kt_call initializer = worker->pool->initializer;
+    kt_call_run(&initializer);
+    if (initializer.kind == KT_RESULT_INTEGER && (int32_t)initializer.result != 0) {
+        worker->unfit = true; /* it stays all the same, to bring back the tasks that wait */
+        kt_pool_break(worker->pool);
+    }
+}
+
 static void end_work(struct kt__worker *worker)
 {
     kt__ring_unrung(worker);
@@ -184,10 +197,7 @@ static void end_work(struct kt__worker *worker)
 void kt__worker_main(struct kt__worker *worker)
 {
     uint64_t generation = worker->generation; /* its own: in a forked child its place may be another's */
-    if (worker->pool->initializer.function) {
-        kt_call initializer = worker->pool->initializer;
-        kt_call_run(&initializer);
-    }
+    begin_work(worker);
     while (stays(worker, generation)) {
         if (kt__loop_join(worker) || kt__task_run_next(worker)) {
             continue;

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "kthreads"
 
 # Each module may import those of the lines above its own.
 LAYERS = [
-    {"limits", "perworker", "cancel", "poolstats", "elf"},
+    {"limits", "perworker", "cancel", "poolstats", "elf", "deadline", "iteration"},
     {"errors", "items"},
     {"flags", "interop", "signature", "pidfd"},
     {"facts", "flagnames", "situation"},
@@ -34,11 +34,13 @@ LAYERS = [
     {"child", "container"},
     {"process"},
     {"thread", "memory", "entry"},
-    {"waiting", "loop", "collector", "trace", "poolspec"},
+    {"waiting", "collector", "poolspec"},
     {"task"},
-    {"maparray", "batch"},
+    {"engine"},
+    {"loop", "trace", "batch"},
+    {"maparray"},
     {"pool", "crew"},
-    {"executor"},
+    {"executor", "lifecycle"},
     {"commands.program", "commands.system", "commands.parser"},
     {"demo", "doctor", "commands.unshare", "commands.ps", "commands.cgroup"},
     {"integrations.dask", "integrations.joblib", "integrations.threadpoolctl"},

@@ -77,6 +77,20 @@ void kt_python_task(void *callable)
     }
 }
 
+int32_t kt_python_initializer(void *callable)
+{
+    if (!can_enter()) {
+        return 0;
+    }
+    have_state_that_stays();
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyObject *result = PyObject_CallNoArgs(callable);
+    int32_t failed = !result;
+    drop(result, callable);
+    PyGILState_Release(state);
+    return failed;
+}
+
 int32_t kt_python_chunk(int64_t begin, int64_t end, void *callable)
 {
     if (!can_enter()) {
@@ -89,6 +103,44 @@ int32_t kt_python_chunk(int64_t begin, int64_t end, void *callable)
     drop(stop, callable);
     PyGILState_Release(state);
     return stops;
+}
+
+/* ---- Interrupts -----------------------------------------------------------------------------------------
+ */
+
+/* The list that the exception of a signal handler goes to. */
+static _Thread_local PyObject *raised_list;
+
+/* Runs the handlers of signals that have come, on the main thread; elsewhere there are none. */
+static int handler_raises(void)
+{
+    PyGILState_STATE state = PyGILState_Ensure();
+    int raises = PyErr_CheckSignals() < 0;
+    if (raises) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        if (traceback) {
+            PyException_SetTraceback(value, traceback);
+        }
+        if (PyList_Append(raised_list, value) < 0) {
+            PyErr_Clear();
+        }
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+    }
+    PyGILState_Release(state);
+    return raises;
+}
+
+int kt_python_run_loop(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, void *raised)
+{
+    PyObject *outer = raised_list; /* a handler, or a chunk, may run a loop, too */
+    raised_list = raised;
+    int rc = kt_pool_run_to_end(pool, loop, timeout_ns, handler_raises);
+    raised_list = outer;
+    return rc;
 }
 
 /* ---- What is freed, and what is not ----------------------------------------------------------------- */
@@ -105,18 +157,16 @@ void kt_python_keep(void *object)
     PyGILState_Release(state);
 }
 
-void kt_python_loop_end(kt_pool *pool, kt_loop *loop)
+void kt_python_pool_free(kt_pool **place)
 {
-    kt_loop_stop(loop);
-    while (kt_pool_run(pool, loop, -1) == -ETIMEDOUT) {
+    if (*place && kt_pool_quiesce(*place, 1000000000) == 0) {
+        kt_pool_free(*place);
     }
 }
 
-void kt_python_pool_free(kt_pool *pool)
+void kt_python_completions_free(kt_completions **place)
 {
-    if (kt_pool_quiesce(pool, 1000000000) == 0) {
-        kt_pool_free(pool);
-    }
+    kt_completions_free(*place);
 }
 
 int kt_python_fork(kt_process *process, const kt_process_spec *spec, kt_failure *failure)

@@ -9,6 +9,9 @@ void kt_python_run(void *callable);
  * threading.local values with it, until kt_python_leave. */
 void kt_python_task(void *callable);
 
+/* The same as what the threads of a pool begin with: not 0 where the callable has raised. */
+int32_t kt_python_initializer(void *callable);
+
 /* What such a thread calls as it ends. */
 void kt_python_leave(void);
 
@@ -26,12 +29,16 @@ void kt_python_keep(void *object);
  * stop. */
 int32_t kt_python_chunk(int64_t begin, int64_t end, void *callable);
 
-/* Stops a loop that runs, and returns when it has ended, whatever signals come. */
-void kt_python_loop_end(kt_pool *pool, kt_loop *loop);
+/* kt_pool_run_to_end, interrupted by what a signal handler of Python's raises: after -EINTR that exception is
+ * the last item of the list `raised`. */
+int kt_python_run_loop(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, void *raised);
 
-/* Ends the threads of a pool that nobody uses, and frees it; leaves it where that would take longer than
- * they need to leave. */
-void kt_python_pool_free(kt_pool *pool);
+/* Ends the threads of the pool that was made into this place, if it was, and frees it; leaves it where that
+ * would take longer than they need to leave. Nobody uses it any more. */
+void kt_python_pool_free(kt_pool **place);
+
+/* Frees the completions that were made into this place, if they were. */
+void kt_python_completions_free(kt_completions **place);
 
 /* kt_process_fork between the interpreter's hooks: what os.fork does, with flags. The caller holds the GIL no
  * more than for any call of cffi. */

@@ -63,6 +63,8 @@ from kthreads.process import Process  # noqa: E402
 from kthreads.rule import Problem  # noqa: E402
 from kthreads.situation import Situation  # noqa: E402
 from kthreads.thread import Thread  # noqa: E402
+
+from kthreads import lifecycle as _lifecycle  # noqa: E402, F401, isort: skip
 from kthreads.waiting import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, WaitResult, wait  # noqa: E402
 
 __all__ = [

@@ -5,17 +5,15 @@ Being entered here keeps a thread's arguments alive, whatever becomes of the Thr
 
 from __future__ import annotations
 
-import atexit
 import threading
 from typing import TYPE_CHECKING
 
-from kthreads import interop
 from kthreads._native import ffi, lib
 
 if TYPE_CHECKING:
     from kthreads.thread import Thread
 
-__all__ = ["enter", "leave", "sweep"]
+__all__ = ["enter", "join_all", "keep_what_runs", "leave", "sweep"]
 
 _LEAST = 64
 
@@ -36,15 +34,17 @@ leave = _running.discard
 def sweep() -> None:
     """Lets go of the threads that have ended and that nobody joined."""
     global _sweep_at
-    for thread in list(_running):
-        thread._ended()
+    for thread in _running.copy():
+        if thread._ended():
+            leave(thread)  # again, where an exception has cut the end short
     _sweep_at = max(_LEAST, 2 * len(_running))
 
 
-def _join_all() -> None:
+def join_all() -> None:
+    """As the interpreter begins to end: waits for all threads that are not daemons."""
     current = threading.current_thread()
     # A thread that is about to start is not alive yet; in a forked child it never will be.
-    while waiting := [thread for thread in list(_running) if not thread.daemon and thread.is_alive()]:
+    while waiting := [thread for thread in _running.copy() if not thread.daemon and thread.is_alive()]:
         if waiting == [current]:
             break
         for thread in waiting:
@@ -52,12 +52,8 @@ def _join_all() -> None:
                 thread.join()
 
 
-def _keep_what_runs() -> None:
+def keep_what_runs() -> None:
     """Daemon threads go on while the interpreter goes; what they use must not go with it."""
-    for thread in list(_running):
+    for thread in _running.copy():
         if thread.is_alive():
             lib.kt_python_keep(ffi.cast("void *", id(thread)))
-
-
-interop.at_shutdown(_join_all)
-atexit.register(_keep_what_runs)

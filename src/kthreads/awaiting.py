@@ -22,7 +22,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.0001, 0.005
 
 async def result_of(thread: Thread) -> Any:
     """What a thread returned, when it has ended. As `Thread.__await__`."""
-    if not thread._started_once:
+    if not thread._was_started():
         raise ThreadStateError("cannot await thread before it is started")
     if thread is threading.current_thread():
         raise ThreadStateError("cannot await current thread")

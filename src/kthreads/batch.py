@@ -14,8 +14,9 @@ from itertools import islice
 from typing import Any, overload
 
 from kthreads._native import ffi, lib
-from kthreads.collector import Collector
+from kthreads.collector import Collector, next_tag
 from kthreads.items import ITEMS
+from kthreads.iteration import for_each
 from kthreads.native import NativeFunction
 from kthreads.signature import CType
 from kthreads.task import TaskFuture, lost, wait_for
@@ -54,28 +55,40 @@ def columns_of(iterables: Sequence[Iterable[Any]]) -> list[Sequence[Any]]:
     return columns
 
 
-def _packed(function: NativeFunction, number: int, values: Any, keep: list[Any]) -> Any:
-    """A column as memory of the parameter's type."""
+def _packed(function: NativeFunction, number: int, values: Any, count: int, keep: list[Any]) -> Any:
+    """A column of so many calls as memory of the parameter's type."""
     layout = function.parsed.parameters[number].layout
     if layout in ITEMS and layout[0] in ("integer", "float"):
         code = ITEMS[layout].code
-        if _holds(values, code):
+        if _holds(values, code, count):
             return values
         try:
-            return array(code, values)
+            return _array_of(code, values, count)
         except (TypeError, OverflowError):  # the strict conversion says what is wrong, and where
-            return array(code, _converted(function, number, values, keep))
-    return array(ITEMS[layout].code if layout in ITEMS else _WORD, _converted(function, number, values, keep))
+            pass
+    code = ITEMS[layout].code if layout in ITEMS else _WORD
+    return _array_of(code, _converted(function, number, values, keep), count)
 
 
-def _holds(values: Any, code: str) -> bool:
-    """Whether it is a buffer of such items, one after the other."""
+def _array_of(code: str, values: Iterable[Any], count: int) -> array[Any]:
+    """Exactly `count` items. The values are iterated over, whatever they are: bytes given to an array's constructor would
+    be taken for its memory."""
+    packed = array(code)
+    packed.extend(islice(iter(values), count + 1))  # not for ever, where a length is not true
+    if len(packed) != count:
+        what = f"after {len(packed)} of" if len(packed) < count else "later than after"
+        raise ValueError(f"an iterable of arguments ended {what} {count}, which is its length")
+    return packed
+
+
+def _holds(values: Any, code: str, count: int) -> bool:
+    """Whether it is a buffer of just so many such items, one after the other."""
     try:
         view = memoryview(values)
     except TypeError:
         return False
     found = {"l": "q", "L": "Q"}.get(view.format, view.format)
-    return found == code and view.ndim == 1 and view.c_contiguous
+    return found == code and view.shape == (count,) and view.c_contiguous
 
 
 def _converted(function: NativeFunction, number: int, values: Iterable[Any], keep: list[Any]) -> Iterator[Any]:
@@ -113,20 +126,16 @@ class Batch(Sequence[Future[Any]]):
             raise TypeError(f"{function.name} takes {wanted} ({function.signature}), not {len(iterables)}")
         columns = columns_of(iterables)
         self.function, self.home, self.owner, self.spin_ns = function, home, owner, spin_ns
-        self.error: BaseException | None = None
         self._count = len(columns[0])
         self.unit = max(1, -(-self._count // _UNITS_MOST))
         self._keep: list[Any] = []
         self._results = _room_for(function.parsed.result, self._count)
-        memories = [_packed(function, number, column, self._keep) for number, column in enumerate(columns)]
+        memories = [_packed(function, number, column, self._count, self._keep) for number, column in enumerate(columns)]
         self._map = self._map_over([*memories, self._results], [*parameters, function.parsed.result])
         self.tasks = self._make_tasks()
         self._futures: dict[int, BatchFuture] = {}
         self.units = [Unit(self, number) for number in range(len(self.tasks))]
-        self._out = len(self.units)
-        memory = ffi.buffer(self.tasks)
-        for number, unit in enumerate(self.units):
-            _pack_tag(memory, number * _TASK_SIZE + _TAG_AT, home.expect(unit))
+        self._out = set(range(len(self.units)))
 
     def _map_over(self, memories: list[Any], types: list[CType]) -> Any:
         map_ = ffi.new("kt_map *")
@@ -153,6 +162,7 @@ class Batch(Sequence[Future[Any]]):
         for number in range(count):
             begin = number * self.unit
             _pack_bounds(memory, number * _TASK_SIZE + _BOUNDS_AT, begin, min(begin + self.unit, self._count))
+            _pack_tag(memory, number * _TASK_SIZE + _TAG_AT, next_tag())
         return tasks
 
     # ---- A sequence --------------------------------------------------------------------------------------------------
@@ -184,10 +194,10 @@ class Batch(Sequence[Future[Any]]):
         numbers = range(unit * self.unit, min((unit + 1) * self.unit, self._count)) if self._futures else ()
         return [self._futures[number] for number in numbers if number in self._futures]
 
-    def came_back(self) -> None:
+    def came_back(self, unit: int) -> None:
         """One more unit is done with; after the last one buffers are let go."""
-        self._out -= 1
-        if self._out == 0:
+        self._out.discard(unit)
+        if not self._out:
             self._keep.clear()
 
     # ---- All of it ---------------------------------------------------------------------------------------------------
@@ -199,7 +209,7 @@ class Batch(Sequence[Future[Any]]):
         for unit in reversed(self.units):  # the last begins last: to wake for each would take CPUs from the workers
             wait_for(unit.task, self.spin_ns, None)
             if lib.kt_task_state_of(unit.task) != lib.KT_TASK_DONE:
-                raise self.error or CancelledError
+                raise unit.error or CancelledError
         return self.read(slice(None))
 
     def read(self, which: slice) -> list[Any]:
@@ -212,7 +222,8 @@ class Batch(Sequence[Future[Any]]):
 
     def cancel(self) -> bool:
         """Cancels the calls that have not begun. Returns whether that was all of them."""
-        cancelled = [unit.cancel() for unit in self.units]  # each, also after one that has begun
+        cancelled = [lib.kt_task_cancel(unit.task) == 0 for unit in self.units]  # each, also after one that has begun
+        for_each(Unit.settle_futures, self.units)
         return all(cancelled)
 
     def done(self) -> bool:
@@ -229,41 +240,55 @@ class Unit:
     Attributes:
         task: the ``kt_task *``.
         owner: as of a TaskFuture.
+        error: the exception of its calls, if it was cancelled by one.
     """
 
-    __slots__ = ("_batch", "_number", "owner", "task")
+    __slots__ = ("_batch", "_number", "error", "owner", "task")
 
     def __init__(self, batch: Batch, number: int) -> None:
         self._batch, self._number, self.owner = batch, number, batch.owner
         self.task = batch.tasks + number
+        self.error: BaseException | None = None
 
     def settle(self) -> None:
         """The task has come back."""
-        self._settle_futures()
-        self._batch.came_back()
+        self.settle_futures()
+        self._batch.came_back(self._number)
 
-    def _settle_futures(self) -> None:
-        for future in self._batch.futures_in(self._number):
-            future.settle()
+    def settle_futures(self) -> None:
+        """Settles those that somebody has looked at, if the task is over."""
+        for_each(TaskFuture.settle, self._batch.futures_in(self._number))
 
     def cancel(self) -> bool:
         """Keeps the calls from being made, if none has begun."""
         cancelled = bool(lib.kt_task_cancel(self.task) == 0)
-        if cancelled:
-            self._settle_futures()
+        self.settle_futures()
         return cancelled
+
+    def fail(self, error: BaseException) -> None:
+        """The same, with an exception as their result."""
+        if lib.kt_task_state_of(self.task) < lib.KT_TASK_RUNNING:
+            self.error = error  # before the state, by which it counts
+            self.cancel()
+
+    def enlist(self) -> None:
+        """Waits for the task to come back."""
+        self._batch.home.expect(self.task.tag, self)
 
     def withdraw(self) -> None:
         """Takes back what was never queued."""
         self._batch.home.pending.pop(self.task.tag, None)
 
+    def expect_back(self) -> None:
+        """It is queued."""
+        self._batch.home.start()
+
     def lose(self) -> None:
         """In a forked child: ends the futures, unless the calls were made before."""
-        self._batch.error = lost()
-        for future in self._batch.futures_in(self._number):
-            future.lose()
         if lib.kt_task_state_of(self.task) < lib.KT_TASK_DONE:
+            self.error = lost()
             self.task.state = lib.KT_TASK_CANCELLED
+        for_each(TaskFuture.lose, self._batch.futures_in(self._number))
 
 
 class BatchFuture(TaskFuture):
@@ -275,7 +300,15 @@ class BatchFuture(TaskFuture):
         self._batch, self._number = batch, number
         self.task = batch.tasks + number // batch.unit
         self._home, self._function, self._spin_ns, self.owner = batch.home, batch.function, batch.spin_ns, batch.owner
-        self._keep, self._error, self._settled = (), batch.error, False
+        self._keep = ()
+
+    @property
+    def _error(self) -> BaseException | None:
+        return self._batch.units[self._number // self._batch.unit].error
+
+    @_error.setter
+    def _error(self, error: BaseException | None) -> None:
+        self._batch.units[self._number // self._batch.unit].error = error
 
     def _value(self) -> Any:
         return self._batch.read(slice(self._number, self._number + 1))[0]

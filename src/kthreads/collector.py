@@ -4,6 +4,9 @@ A worker that has run a native function does not take the GIL: it puts the task 
 rings one eventfd for all of them, at once where somebody has asked to be told, else when it has nothing else to do. A
 collector hears it and settles their futures: a thread for futures of concurrent.futures, an event loop for those that
 it awaits.
+
+Signal handlers and finalizers may submit tasks at any point of what is here. So nothing that submits takes a lock:
+collections change by single steps that are atomic, and what a loop goes through is a copy.
 """
 
 from __future__ import annotations
@@ -13,32 +16,55 @@ import os
 import select
 import threading
 import weakref
+from concurrent.futures import _base as base
 from typing import Any, Protocol
 
 from kthreads._native import ffi, lib
-from kthreads.errors import check
+from kthreads.errors import ThreadStateError, check
+from kthreads.iteration import for_each
 from kthreads.thread import Thread
 
-__all__ = ["Collector", "collector", "collector_of", "keep_what_runs", "native_tasks_of"]
+__all__ = ["Collector", "collector", "collector_of", "forget_all", "keep_what_runs", "native_tasks_of"]
 
-LEAST = 64
+LEAST = 256
 next_tag = itertools.count(1).__next__
-_collectors: set[Collector] = set()
+_COMING_BACK = frozenset([lib.KT_TASK_QUEUED, lib.KT_TASK_RUNNING, lib.KT_TASK_DONE])
+_state_of = lib.kt_task_state_of
 
 
 class Expected(Protocol):
     """What waits for a task to come back: a future, or what stands for several."""
 
     owner: int
+    task: Any
 
     def settle(self) -> None:
-        """The task has come back, or was cancelled."""
+        """The task has come back, or was cancelled. Called again after an exception, it goes on where it was."""
 
     def cancel(self) -> bool:
         """Keeps what has not begun from beginning."""
 
+    def fail(self, error: BaseException) -> None:
+        """The same, with an exception as its result."""
+
+    def withdraw(self) -> None:
+        """Nobody expects it any more."""
+
     def lose(self) -> None:
         """This is a forked child, where the task never comes back."""
+
+
+class _Service:
+    """The thread of a collector.
+
+    Attributes:
+        has_begun: it runs, and will see what comes back from now on.
+        is_to_end: as soon as nothing is expected.
+    """
+
+    def __init__(self, collector: Collector) -> None:
+        self.has_begun = self.is_to_end = False
+        self.thread = Thread(lambda: collector.serve(self), name="kt-collector", daemon=True)
 
 
 class Collector:
@@ -46,155 +72,208 @@ class Collector:
 
     Attributes:
         pending: what waits for tasks that have not come back, whose memory they keep until then.
+        cdata: the ``kt_completions *``.
+        fd: a descriptor that is readable when tasks have come back.
     """
 
     def __init__(self, event_loop: Any = None) -> None:
         self.pending: dict[int, Expected] = {}
-        self._collect_at = LEAST
+        self._ring_at = LEAST
         self._event_loop = None if event_loop is None else weakref.ref(event_loop)
-        self._thread: Thread | None = None
-        self._lock = threading.Lock()
+        self._services: dict[str, _Service] = {}  # one at most; a dict, as its setdefault is atomic
         self._collecting = threading.RLock()  # callbacks may collect
-        self._stopping = False
-        self._make()
-        _sweep()
-        _collectors.add(self)
-
-    def _make(self) -> None:
-        place = ffi.new("kt_completions **")
-        check(lib.kt_completions_new(place), "making an eventfd")
-        self.cdata = ffi.gc(place[0], lib.kt_completions_free)
+        self._came: dict[int, Expected] = {}  # what has come back and is not settled yet
+        self._taking = False
+        self._first = ffi.new("kt_task **")  # where the engine puts what has come back
+        self._place = ffi.gc(ffi.new("kt_completions **"), lib.kt_python_completions_free)
+        check(lib.kt_completions_new(self._place), "making an eventfd")
+        self.cdata = self._place[0]
         self.fd: int = lib.kt_completions_fd(self.cdata)
 
-    def expect(self, expected: Expected) -> int:
-        """Waits for one more, and returns its tag. Collects each time the number has doubled, which costs little."""
-        if len(self.pending) >= self._collect_at:
-            self.collect(wait=False)
-            self._collect_at = max(LEAST, 2 * len(self.pending))
-        tag = next_tag()
+    def expect(self, tag: int, expected: Expected) -> None:
+        """Waits for one more. Each time the number has doubled, those that are back are collected."""
         self.pending[tag] = expected
-        return tag
+        if len(self.pending) >= self._ring_at:
+            self._ring_at = max(LEAST, 2 * len(self.pending))
+            self._ring()
 
-    def collect(self, wait: bool = True) -> None:
-        """Settles the futures of tasks that have come back, which calls their callbacks.
+    def _ring(self) -> None:
+        os.eventfd_write(self.fd, 1)
 
-        Args:
-            wait: whether to wait for another thread that is at it, so that all are settled when this returns.
-        """
-        collecting = self._collecting  # a callback may fork, and the child has another
-        if not collecting.acquire(blocking=wait):
-            return
-        try:
-            task = lib.kt_completions_take(self.cdata)
-            if self._stopping:  # that may have taken the bell that was to end the thread
-                os.eventfd_write(self.fd, 1)
-            came = []
-            while task:
-                came.append(task.tag)
-                task = task.link
-            for tag in came:
-                if (future := self.pending.pop(tag, None)) is not None:
-                    future.settle()
-        finally:
-            collecting.release()
+    def awaits(self) -> bool:
+        """Whether something will come back that it does not have yet."""
+        return any(_state_of(each.task) in _COMING_BACK for each in self.pending.copy().values())
 
     def futures_of(self, owner: int) -> list[Expected]:
         """Those that this owner waits for."""
-        return [future for future in list(self.pending.values()) if future.owner == owner]
+        return [future for future in self.pending.copy().values() if future.owner == owner]
+
+    # ---- Collecting --------------------------------------------------------------------------------------------------
+
+    def collect(self) -> None:
+        """Settles the futures of tasks that have come back, which calls their callbacks. All are settled when this
+        returns, those that another thread has taken over included. What a callback raises that is no Exception, or a
+        signal handler, comes when that is done."""
+        with self._collecting:
+            if self._taking:
+                return  # a signal handler: what it has interrupted goes on after it
+            failure: BaseException | None = None
+            while True:
+                try:
+                    self._take()
+                    if not self._came:
+                        break
+                    self._settle()
+                except BaseException as error:
+                    failure = failure or error
+        service = self._services.get("now")
+        if service is not None and service.is_to_end:
+            self._ring()  # this may have taken the bell that was to end the thread
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                failure = None  # its traceback has this frame
+
+    def _take(self) -> None:
+        """Moves what has come back to `_came`. Begun again after an exception, it finds all where it was."""
+        first = self._first
+        try:
+            self._taking = True  # the list is not to be changed, and nobody is to let go of what is in it
+            lib.kt_completions_take(self.cdata, first)
+            task = first[0]
+            while task:
+                if (expected := self.pending.get(task.tag)) is not None:
+                    self._came[task.tag] = expected
+                task = task.link
+            first[0] = ffi.NULL
+        finally:
+            self._taking = False
+
+    def _settle(self) -> None:
+        for tag, expected in list(self._came.items()):
+            expected.settle()
+            self.pending.pop(tag, None)
+            self._came.pop(tag, None)
+
+    # ---- The thread --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts the thread that collects, unless it runs."""
-        if self._thread is None or not self._thread.is_alive():
-            with self._lock:
-                if self._thread is None or not self._thread.is_alive():
-                    self._stopping = False
-                    self._thread = Thread(self._serve, name="kt-collector", daemon=True)
-                    self._thread.start()
+        """Starts the thread that collects, unless it runs or an event loop collects."""
+        service = self._services.get("now")
+        if (service is None or not service.has_begun) and self._event_loop is None:
+            service = self._services.setdefault("now", _Service(self))
+            try:
+                service.thread.start()
+            except ThreadStateError:
+                return  # somebody else has started it
 
-    def _serve(self) -> None:
+    def serve(self, service: _Service) -> None:
+        """What the thread does."""
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
-        while not self._stopping:
-            poll.poll()
+        service.has_begun = True
+        try:
+            while not (service.is_to_end and not self.awaits() and self._retires(service)):
+                poll.poll()
+                self._collect_whatever_callbacks_raise()
+        finally:
+            if self._services.get("now") is service:
+                self._services.pop("now", None)
+
+    def _collect_whatever_callbacks_raise(self) -> None:
+        try:
             self.collect()
+        except BaseException:
+            base.LOGGER.critical("Exception in a callback of a future:", exc_info=True)
+
+    def _retires(self, service: _Service) -> bool:
+        """Leaves its place. Whoever submits queues first and looks at the place afterwards; this is the other way round:
+        one of the two sees the other, and there is a thread for what was queued."""
+        self._services.pop("now", None)
+        return not self.awaits() or self._services.setdefault("now", service) is not service
 
     def stop(self) -> None:
         """Ends the thread, if no task is on its way back. It starts again when it is needed."""
         self.collect()
-        with self._lock:
-            if self._thread is None or self.pending:
-                return
-            self._stopping = True
-            os.eventfd_write(self.fd, 1)
-            self._thread.join()
-            self._thread, self._stopping = None, False
+        service = self._services.get("now")
+        if service is None or service.thread is threading.current_thread():
+            return
+        service.is_to_end = True
+        self._ring()
+        while service.thread.is_alive() and not self.awaits():  # a handler may submit, and the thread then stays
+            service.thread.join(0.04)
+
+    # ---- Fork --------------------------------------------------------------------------------------------------------
 
     def forget(self) -> None:
         """In a forked child: what the parent's threads do never comes back here."""
-        lost, self.pending = list(self.pending.values()), {}
-        self._thread, self._lock, self._collecting = None, threading.Lock(), threading.RLock()
-        self.cdata = None  # closes the descriptor, while it still is this one
-        for future in lost:
-            future.lose()
+        lost, self.pending, self._came = list(self.pending.values()), {}, {}
+        self._services, self._collecting, self._taking = {}, threading.RLock(), False
+        self.cdata = self._place = None  # closes the descriptor, while it still is this one
+        for_each(lambda expected: expected.lose(), lost)
 
 
-_collector: Collector | None = None
+# ---- All of them -----------------------------------------------------------------------------------------------------
+
+_shared: dict[None, Collector] = {}  # that of concurrent.futures; a dict, as its setdefault is atomic
+_watched: weakref.WeakKeyDictionary[Any, Collector] = weakref.WeakKeyDictionary()
+_of_event_loops: set[Collector] = set()  # also those whose event loop is gone before all has come back
+
+
+def _all() -> list[Collector]:
+    return [*_shared.copy().values(), *_of_event_loops.copy()]
 
 
 def collector() -> Collector:
     """The one that serves futures of concurrent.futures; its thread runs while somebody may need it."""
-    global _collector
-    if _collector is None:
-        _collector = Collector()
-    return _collector
-
-
-_watched: weakref.WeakKeyDictionary[Any, Collector] = weakref.WeakKeyDictionary()
+    found = _shared.get(None)
+    if found is None:
+        found = _shared.setdefault(None, Collector())
+    return found
 
 
 def collector_of(event_loop: Any) -> Collector:
-    """The one that this asyncio event loop watches."""
+    """The one that this asyncio event loop watches. Called on the loop's thread."""
     found = _watched.get(event_loop)
     if found is None:
-        found = _watched[event_loop] = Collector(event_loop)
+        _sweep()
+        found = Collector(event_loop)
+        _of_event_loops.add(found)
         event_loop.add_reader(found.fd, found.collect)
+        _watched[event_loop] = found
     return found
 
 
 def _sweep() -> None:
     """Lets go of the collectors of event loops that are closed, once all of their tasks have come back."""
-    for each in list(_collectors):
+    for each in _of_event_loops.copy():
         if each._event_loop is None:
             continue
         event_loop = each._event_loop()
         if event_loop is None or event_loop.is_closed():
             each.collect()
             if not each.pending:
-                _collectors.discard(each)
+                _of_event_loops.discard(each)
 
 
 def native_tasks_of(owner: int) -> list[Expected]:
     """The tasks of one pool that have not come back."""
-    return [future for each in list(_collectors) for future in each.futures_of(owner)]
+    return [future for each in _all() for future in each.futures_of(owner)]
 
 
 def keep_what_runs() -> None:
     """At the end of the interpreter: native functions that run go on using their tasks."""
-    for each in list(_collectors):
-        each.collect(wait=False)
+    for each in _all():
         if each.pending:
             lib.kt_python_keep(ffi.cast("void *", id(each)))
 
 
-def _forget_all() -> None:
+def forget_all() -> None:
     """In a forked child, which has no event loop that runs, and tasks of its own only. It makes a collector when it has
     one: until then it has no descriptor that it did not ask for."""
-    global _collector
-    for each in list(_collectors):
+    for each in _all():
         each.forget()
     _watched.clear()
-    _collectors.clear()
-    _collector = None
-
-
-os.register_at_fork(after_in_child=_forget_all)
+    _of_event_loops.clear()
+    _shared.clear()

@@ -15,19 +15,22 @@ from concurrent.futures import _base as base
 from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
 
-from kthreads import interop, limits
+from kthreads import limits
 from kthreads._native import ffi, lib
 from kthreads.collector import collector
-from kthreads.errors import KThreadsError, check
+from kthreads.engine import Engine
+from kthreads.errors import KThreadsError
+from kthreads.iteration import for_each, snapshot
 from kthreads.poolspec import SPIN_NS, WAIT_SPIN_NS
-from kthreads.task import PythonTask, TaskFuture, tasks_of
+from kthreads.task import Submitted
 from kthreads.thread import Thread
 
-__all__ = ["Crew", "Worker"]
+__all__ = ["BROKEN", "Crew", "Worker", "end_all", "forget_all"]
 
 _QUEUE_SIZE = 1024  # what waits beyond it costs a mutex
 
-_submit, _unfinished = lib.kt_pool_submit, lib.kt_pool_unfinished
+_unfinished = lib.kt_pool_unfinished
+BROKEN = "A thread initializer failed, the thread pool is not usable anymore"
 
 
 @functools.cache
@@ -49,60 +52,66 @@ class Crew:
         prepare: what each calls as it begins; when that fails the crew is broken.
 
     Attributes:
-        threads: those that were started.
-        refusal: makes the exception for who submits; None while tasks are taken.
-        broken: why `prepare` failed, as text; empty if it did not.
-        wait_spin_ns: how long who waits for a task may spin.
+        engine: the pool that they serve.
+        threads: those that were started, by their numbers.
     """
 
     def __init__(self, most: int, name: str, prepare: Callable[[], Any] | None) -> None:
-        self.threads: set[Worker] = set()
-        self.refusal: Callable[[], Exception] | None = _after_exit if _ending else None
-        self.broken = ""
-        self.wait_spin_ns = WAIT_SPIN_NS if _cpus() > 1 else 0
+        self.threads: dict[int, Worker] = {}
         self._name, self._prepare = name, prepare
         # Reentrant: signal handlers may submit, and the garbage collector may close, at any point.
         self._lock = threading.RLock()
-        spec, place = ffi.new("kt_pool_spec *"), ffi.new("kt_pool **")
-        self._most = spec.workers = min(most, lib.KT_POOL_WORKERS_MAX)
-        spec.cpus, spec.spin_ns, spec.queue_size = _cpus(), SPIN_NS, _QUEUE_SIZE
+        self._most = min(most, lib.KT_POOL_WORKERS_MAX)
+        self.engine = Engine(None, _error, WAIT_SPIN_NS if _cpus() > 1 else 0)
+        if _ending:
+            self.engine.close(_after_exit)
+        spec = ffi.new("kt_pool_spec *")
+        spec.workers, spec.cpus, spec.spin_ns, spec.queue_size = self._most, _cpus(), SPIN_NS, _QUEUE_SIZE
         spec.options = lib.KT_POOL_LENT | lib.KT_POOL_UNBOUNDED
-        check(lib.kt_pool_new(place, spec), "making a queue of tasks")
-        self._handle = ffi.gc(place[0], lib.kt_python_pool_free)
+        self.engine.start(spec)
         _crews.add(self)
 
     # ---- Tasks -------------------------------------------------------------------------------------------------------
 
-    def submit(self, task: TaskFuture | PythonTask) -> None:
-        """Queues a task whose owner is the id of this crew.
+    def submit(self, task: Submitted) -> None:
+        """Queues a task of this crew's engine.
 
         Raises:
             RuntimeError: no tasks are taken any more; BrokenThreadPool is one, too.
             ThreadLimitError, ThreadMemoryError: there is no thread, and none could be started.
         """
+        engine = self.engine
         with self._lock:
-            try:
-                if self.refusal is not None:
-                    raise self.refusal()
-                if len(self.threads) < self._most and _unfinished(self._handle) >= len(self.threads):
-                    self._start_another()
-            except BaseException:
-                task.withdraw()
-                raise
-            _submit(self._handle, [task.task], 1, 0)
+            engine.taking()
+            if len(self.threads) < self._most and _unfinished(engine.handle) >= len(self.threads):
+                self._start_another()
+            engine.submit([task])
+            # A signal handler may have closed it since, and the threads may be gone.
+            if engine.refusal is not None and task.cancel():
+                engine.taking()
 
     def _start_another(self) -> None:
-        number = len(self.threads)
-        worker = Worker(self, number + 1, f"{self._name}_{number}")
-        self.threads.add(worker)
+        """Whatever a signal handler or finalizer does here meanwhile, no two threads get one number."""
+        for number in range(1, self._most + 1):
+            if number not in self.threads:
+                worker = Worker(self, number, f"{self._name}_{number - 1}")
+                if self._start(worker, number):
+                    return
+
+    def _start(self, worker: Worker, number: int) -> bool:
+        """Returns False when the number is taken."""
         try:
+            if self.threads.setdefault(number, worker) is not worker:
+                return False
             worker.start()
-        except KThreadsError:
-            self.threads.discard(worker)
-            if not self.threads:
-                raise
-        else:
-            worker.up.wait()  # as threading.Thread.start does, so that a task begins though the submitter is busy
+        except BaseException as error:
+            if self.threads.get(number) is worker and not worker.is_alive():
+                del self.threads[number]
+            if self.threads and isinstance(error, KThreadsError):
+                return True  # there are others
+            raise
+        worker.up.wait()  # as threading.Thread.start does, so that a task begins though the submitter is busy
+        return True
 
     def serve(self, number: int) -> None:
         """Does tasks on a thread, from its beginning to its end."""
@@ -112,40 +121,29 @@ class Crew:
             except BaseException:
                 base.LOGGER.critical("Exception in initializer:", exc_info=True)
                 self._break()
-        lib.kt_pool_serve(self._handle, number)
+        lib.kt_pool_serve(self.engine.handle, number)
 
     # ---- The end ---------------------------------------------------------------------------------------------------------
 
     def close(self, refusal: Callable[[], Exception] | None = None) -> None:
         """Takes no more tasks; the threads end when those that there are have been done."""
         with self._lock:
-            if self.refusal is None:
-                self.refusal = refusal or _after_shutdown
-                lib.kt_pool_close(self._handle)
+            self.engine.close(refusal or _after_shutdown)
+            lib.kt_pool_close(self.engine.handle)
 
     def join(self) -> None:
         """Waits until the threads have ended, once it is closed, and all callbacks have been called."""
-        for worker in self.threads:
+        for worker in snapshot(self.threads.values()):
             worker.join()
         if self.threads:
             collector().collect()
 
-    def cancel_waiting(self) -> None:
-        """Cancels the tasks that have not begun."""
-        for task in tasks_of(id(self)):
-            task.cancel()
-
     def _break(self) -> None:
         """Takes no more tasks, and fails those that have not begun."""
-        self.broken = "A thread initializer failed, the thread pool is not usable anymore"
         with self._lock:
-            self.refusal = self._broken_error
-            lib.kt_pool_close(self._handle)
-        for task in tasks_of(id(self)):
-            task.fail(self._broken_error())
-
-    def _broken_error(self) -> Exception:
-        return BrokenThreadPool(self.broken)
+            self.engine.break_off(_broken)
+            lib.kt_pool_break(self.engine.handle)
+            lib.kt_pool_close(self.engine.handle)
 
     def forget(self) -> None:
         """In a forked child: the threads are the parent's."""
@@ -172,7 +170,7 @@ class Worker(Thread):
         crew.serve(self._place_in_crew)
 
 
-# ---- Exit and fork -----------------------------------------------------------------------------------------------------
+# ---- Why no task is taken ----------------------------------------------------------------------------------------------
 
 
 def _after_shutdown() -> Exception:
@@ -183,21 +181,26 @@ def _after_exit() -> Exception:
     return RuntimeError("cannot schedule new futures after interpreter shutdown")
 
 
-def _end_all() -> None:
+def _broken() -> Exception:
+    return BrokenThreadPool(BROKEN)
+
+
+def _error(code: int) -> Exception:
+    return OSError(code, f"making a queue of tasks: {os.strerror(code)}")
+
+
+# ---- Exit and fork -----------------------------------------------------------------------------------------------------
+
+
+def end_all() -> None:
     """As the interpreter begins to end: what was submitted is done first, as by the standard executor."""
     global _ending
     _ending = True
-    crews = list(_crews)
-    for crew in crews:
-        crew.close(_after_exit)
-    for crew in crews:
-        crew.join()
+    crews = snapshot(_crews)
+    for_each(lambda crew: crew.close(_after_exit), crews)
+    for_each(Crew.join, crews)
 
 
-def _forget_all() -> None:
-    for crew in list(_crews):
-        crew.forget()
-
-
-interop.at_shutdown(_end_all)
-os.register_at_fork(after_in_child=_forget_all)
+def forget_all() -> None:
+    """In a forked child, where none of the threads are."""
+    for_each(Crew.forget, list(_crews))

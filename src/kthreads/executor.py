@@ -12,10 +12,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from kthreads import limits
-from kthreads.collector import collector
-from kthreads.crew import Crew, Worker
+from kthreads.crew import BROKEN, Crew, Worker
+from kthreads.iteration import snapshot
 from kthreads.native import NativeFunction, is_native, native
-from kthreads.task import PythonTask, TaskFuture
 
 __all__ = ["ThreadPoolExecutor"]
 
@@ -69,15 +68,15 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
 
     @property
     def _threads(self) -> set[Worker]:  # type: ignore[override]
-        return self._crew.threads
+        return set(snapshot(self._crew.threads.values()))
 
     @property
     def _broken(self) -> str | bool:  # type: ignore[override]
-        return self._crew.broken or False
+        return BROKEN if self._crew.engine.broken else False
 
     @property
     def _shutdown(self) -> bool:  # type: ignore[override]
-        return self._crew.refusal is not None
+        return self._crew.engine.refusal is not None
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Queues a call and returns its future.
@@ -91,15 +90,12 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
             TypeError, ValueError, OverflowError: an argument is not one for the native function.
             ThreadLimitError, ThreadMemoryError: there is no thread yet, and none could be started.
         """
+        engine = self._crew.engine
         if (function := _native_or_none(fn)) is not None:
-            if kwargs:
-                raise TypeError("a native function takes no keyword arguments")
-            home = collector()
-            future = TaskFuture(function, args, home, id(self._crew), self._crew.wait_spin_ns)
-            home.start()
+            future = engine.native_task(function, args, kwargs)
             self._crew.submit(future)
             return future
-        task = PythonTask(fn, args, kwargs, id(self._crew), self._crew.wait_spin_ns)
+        task = engine.python_task(fn, args, kwargs)
         self._crew.submit(task)
         return task.future
 
@@ -107,7 +103,7 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         """Takes no more tasks; see concurrent.futures.Executor.shutdown."""
         self._crew.close()
         if cancel_futures:
-            self._crew.cancel_waiting()
+            self._crew.engine.cancel_waiting()
         if wait:
             self._crew.join()
 

@@ -13,13 +13,17 @@ from collections.abc import Callable
 from typing import Any
 
 _active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
-_active_lock: Any = threading._active_limbo_lock  # type: ignore[attr-defined]
 _invoke_excepthook: Callable[[threading.Thread], None] = threading._make_invoke_excepthook()  # type: ignore[attr-defined]
+
+
+def _active_lock() -> Any:
+    """Asked for each time: threading replaces it in a forked child."""
+    return threading._active_limbo_lock  # type: ignore[attr-defined]
 
 
 def enter(thread: threading.Thread) -> None:
     """Makes `thread` what threading.current_thread() returns on the calling thread."""
-    with _active_lock:
+    with _active_lock():
         _active[threading.get_ident()] = thread
     if (trace := threading.gettrace()) is not None:
         sys.settrace(trace)
@@ -29,7 +33,7 @@ def enter(thread: threading.Thread) -> None:
 
 def leave() -> None:
     """Takes the calling thread out of threading's table."""
-    with _active_lock:
+    with _active_lock():
         _active.pop(threading.get_ident(), None)
 
 

@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import errno
-import os
 import struct
 import sys
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from kthreads import deadline
 from kthreads._native import ffi, lib
 from kthreads.cancel import CancelToken
 from kthreads.convert import INTEGERS_AT
+from kthreads.engine import Engine
 from kthreads.errors import LoopCancelledError, LoopTimeoutError, NativeError, ThreadStateError
 from kthreads.native import NativeFunction, is_native, native
 from kthreads.perworker import WORKER_INDEX, PerWorker
-from kthreads.thread import slice_until
-
-if TYPE_CHECKING:
-    from kthreads.pool import Pool
 
 __all__ = ["Loop", "check_range", "run_plain"]
 
 _LOOP = ffi.typeof("kt_loop *")
 _SCHEDULES = {"dynamic": lib.KT_SCHEDULE_DYNAMIC, "static": lib.KT_SCHEDULE_STATIC}
 _RUN_PYTHON = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_chunk"))
-_SLICE_NS = 40_000_000
-_new, _run, _buffer = ffi.new, lib.kt_pool_run, ffi.buffer
+_new, _run, _buffer = ffi.new, lib.kt_python_run_loop, ffi.buffer
 _ONE_WORKER_INDEX = type(WORKER_INDEX)
 _SPECIAL = (PerWorker, CancelToken, _ONE_WORKER_INDEX)
 
-_generation = 1  # of the process: a loop that runs in the parent does not in a forked child
-
-
-def _count_fork() -> None:
-    global _generation
-    _generation += 1
-
-
-os.register_at_fork(after_in_child=_count_fork)
+# What signal handlers raise while the main thread is in a loop, which nobody else has them run in.
+_raised: list[BaseException] = []
+_RAISED = ffi.cast("void *", id(_raised))
 
 
 class _PythonBody:
@@ -69,11 +58,11 @@ class Loop:
     resizing, as long as the loop lives.
     """
 
-    __slots__ = ("_body", "_cancel", "_cdata", "_keep", "_pool", "_running", "count")
+    __slots__ = ("_body", "_cancel", "_cdata", "_engine", "_keep", "_most", "_rows", "count")
 
     def __init__(
         self,
-        pool: Pool,
+        engine: Engine,
         body: Any,
         n_or_range: int | range,
         args: tuple[Any, ...],
@@ -84,18 +73,18 @@ class Loop:
     ) -> None:
         items = n_or_range if type(n_or_range) is range else check_range(n_or_range)
         cdata = self._cdata = _new(_LOOP)
-        self._pool = pool
-        self._running = 0
+        self._engine = engine
         if schedule != "dynamic":
             cdata.schedule = _check_schedule(schedule)
         if grain is not None:
             cdata.grain = _check_positive("grain", grain)
-        if workers is not None:
-            cdata.workers = _check_positive("workers", workers)
+        self._most = None if workers is None else _check_positive("workers", workers)
+        cdata.workers = self._most or 0
         self._body: _PythonBody | None = None
         self._keep: tuple[Any, ...] = ()
+        self._rows: int | None = None
         if type(body) is NativeFunction or is_native(body):
-            self._keep = _bind(cdata, native(body), items, args, workers or pool.workers)
+            self._bind(native(body), items, args)
         elif callable(body):
             self._body = _PythonBody(body, _for_python(args))
             cdata.call.function = _RUN_PYTHON
@@ -112,81 +101,55 @@ class Loop:
                 raise TypeError(f"cancel must be a CancelToken, not {type(cancel).__name__}")
             cdata.cancel = cancel.cdata
 
-    @classmethod
-    def of_running(cls, pool: Pool, function: NativeFunction, cdata: Any, keep: Any) -> Loop:
-        """For a loop that runs already in memory of somebody else's."""
-        loop = cls.__new__(cls)
-        loop._pool, loop._cdata, loop._keep, loop._body = pool, cdata, (function, keep), None
-        loop.count = cdata.count
-        return loop
+    def _bind(self, function: NativeFunction, items: range, args: tuple[Any, ...]) -> None:
+        """Fills in the call, and keeps what must stay alive."""
+        _check_body(function)
+        cdata, plain = self._cdata, args
+        for arg in args:
+            if isinstance(arg, _SPECIAL):
+                plain = _without_special(cdata, function, args)
+                break
+        self._rows = min((arg.rows for arg in args if isinstance(arg, PerWorker)), default=None)
+        if self._rows is not None:
+            self._check_rows(self._rows)
+            # The engine lets no more workers in, should the pool be resized between the check and the run.
+            cdata.workers = min(self._rows, cdata.workers or self._rows)
+        cdata.call = function.template
+        cdata.failure = _failure_of(function)
+        self._keep = (function, function.fill(_buffer(cdata), (items.start, items.stop, *plain)), args)
+
+    def _check_rows(self, rows: int) -> None:
+        wanted = self._most or self._engine.workers
+        if rows < wanted:
+            raise ValueError(f"PerWorker has {rows} rows for {wanted} workers: make it larger, or pass workers=")
 
     def __call__(self, timeout: float | None = None) -> None:
-        """Runs the loop. For the exceptions see `Pool.parallel_for`."""
-        if self._running:
-            self._check_idle()
-        self._running = _generation
-        try:
-            engine = self._pool._engine()
-            if timeout is None and (code := _run(engine, self._cdata, _SLICE_NS)) == 0:
-                return
-            self._go_on(code if timeout is None else -errno.ETIMEDOUT, timeout)
-        except BaseException as exception:
-            self._abandon(exception)
-            raise
-        finally:
-            self._running = 0
+        """Runs the loop. For the exceptions see `Pool.parallel_for`; also:
 
-    def _check_idle(self) -> None:
-        if self._running == _generation:
-            raise ThreadStateError("this loop runs already: prepare another one for each thread that calls it")
-        self._cdata.phase = 0  # it ran when the parent of this process forked
+        Raises:
+            ThreadStateError: it is being run already, by another thread or by a chunk of its own.
+            ValueError: the pool has more workers than a `PerWorker` has rows, as after a resize.
+        """
+        if self._rows is not None:
+            self._check_rows(self._rows)
+        limit = deadline.left_ns(deadline.after(timeout))
+        if (code := _run(self._engine.taking(), self._cdata, limit, _RAISED)) != 0:
+            raise self._failure(code)
 
-    def _go_on(self, code: int, timeout: float | None) -> None:
-        """Runs the loop to its end, and looks for signals and at the time in between."""
-        deadline = None if timeout is None else time.monotonic_ns() + max(0, int(timeout * 1e9))
-        engine, cdata = self._pool._handle, self._cdata
-        timed_out = False
-        while code == -errno.ETIMEDOUT:
-            code = _run(engine, cdata, slice_until(None if timed_out else deadline))
-            if code == -errno.ETIMEDOUT and deadline is not None and time.monotonic_ns() >= deadline:
-                timed_out = True
-                lib.kt_loop_stop(cdata)
-        self._finish(code, timed_out)
-
-    def _abandon(self, exception: BaseException) -> None:
-        """After an exception, of a signal handler perhaps: waits for the chunks that run, as they use memory of ours,
-        whatever signals come."""
-        if not self._cdata.phase:
-            return
-        lib.kt_python_loop_end(self._pool._handle, self._cdata)
-        exception.add_note(f"the parallel loop was stopped with {self._cdata.done} of {self.count} items done")
-
-    def _finish(self, code: int, timed_out: bool) -> None:
+    def _failure(self, code: int) -> BaseException:
         cdata = self._cdata
-        if code == 0:
-            return
         if code == -errno.EIO:
-            raise self._failure()
-        if code != -errno.ECANCELED:
-            raise self._pool._spec.thread.error(-code)
-        done = f"{cdata.done} of {cdata.count} items were done"
-        if timed_out:
-            raise LoopTimeoutError(f"the parallel loop was not done in time: {done}", cdata.done, cdata.count)
-        raise LoopCancelledError(f"the parallel loop was cancelled: {done}", cdata.done, cdata.count)
+            return self._failure_of_body()
+        if code == -errno.EBUSY:
+            return ThreadStateError("this loop runs already: prepare another one for each thread that calls it")
+        return _stopped(self._engine, cdata, code)
 
-    def _failure(self) -> BaseException:
+    def _failure_of_body(self) -> BaseException:
         cdata, body = self._cdata, self._body
         if body is not None:
             error, body.error = body.error, None
             return error or ThreadStateError("the interpreter ends: it runs no body of a parallel loop any more")
-        function = self._keep[0]
-        return NativeError(
-            function.name,
-            function.read(cdata.failed_result),
-            cdata.failed_begin,
-            cdata.failed_end,
-            errno=cdata.failed_errno,
-        )
+        return _native_failure(self._keep[0], cdata)
 
     @property
     def took_part(self) -> int:
@@ -197,6 +160,30 @@ class Loop:
         return f"<Loop over {self.count} items>"
 
 
+def _stopped(engine: Engine, cdata: Any, code: int) -> BaseException:
+    """The exception for a loop that did not come to its end, though no chunk has failed."""
+    done = f"{cdata.done} of {cdata.count} items were done"
+    if code == -errno.EINTR:
+        error = _raised.pop() if _raised else KeyboardInterrupt()
+        error.add_note(f"the parallel loop was stopped with {cdata.done} of {cdata.count} items done")
+        return error
+    if code == -errno.ETIMEDOUT:
+        return LoopTimeoutError(f"the parallel loop was not done in time: {done}", cdata.done, cdata.count)
+    if code == -errno.ECANCELED:
+        return LoopCancelledError(f"the parallel loop was cancelled: {done}", cdata.done, cdata.count)
+    return engine.refused(-code)
+
+
+def _native_failure(function: NativeFunction, cdata: Any) -> NativeError:
+    return NativeError(
+        function.name,
+        function.read(cdata.failed_result),
+        cdata.failed_begin,
+        cdata.failed_end,
+        errno=cdata.failed_errno,
+    )
+
+
 # ---- The way of most loops -----------------------------------------------------------------------------------------------
 
 _BOUNDS_AT: int = ffi.offsetof("kt_loop", "begin")
@@ -204,7 +191,7 @@ _pack_bounds = struct.Struct("<qqqQ").pack_into  # begin, end, step and count
 _SPARES = 8
 
 
-def run_plain(pool: Pool, body: NativeFunction, count: int, args: tuple[Any, ...]) -> bool:
+def run_plain(engine: Engine, body: NativeFunction, count: int, args: tuple[Any, ...]) -> bool:
     """Runs a loop over `count` items that has no options and only arguments of the usual kinds, at a third of what a
     Loop costs. Returns False, having done nothing, for one that is not so or is wrong: a Loop can tell.
     """
@@ -222,12 +209,8 @@ def run_plain(pool: Pool, body: NativeFunction, count: int, args: tuple[Any, ...
         _pack_bounds(memory, _BOUNDS_AT, 0, count, 1, count)
     except (struct.error, TypeError, ValueError, OverflowError, IndexError):
         return False
-    try:
-        if (code := _run(pool._engine(), cdata, _SLICE_NS)) != 0:
-            Loop.of_running(pool, body, cdata, keep)._go_on(code, None)
-    except BaseException as exception:
-        Loop.of_running(pool, body, cdata, keep)._abandon(exception)
-        raise
+    if (code := _run(engine.taking(), cdata, deadline.FOREVER_NS, _RAISED)) != 0:
+        raise _native_failure(body, cdata) if code == -errno.EIO else _stopped(engine, cdata, code)
     if len(spares) < _SPARES:
         spares.append((cdata, memory))
     return True
@@ -248,19 +231,6 @@ def _make_spare(body: NativeFunction) -> tuple[Any, Any] | None:
 # ---- Arguments ---------------------------------------------------------------------------------------------------------
 
 
-def _bind(cdata: Any, function: NativeFunction, items: range, args: tuple[Any, ...], workers: int) -> tuple[Any, ...]:
-    """Fills in the call, and returns what must stay alive."""
-    _check_body(function)
-    plain = args
-    for arg in args:
-        if isinstance(arg, _SPECIAL):
-            plain = _without_special(cdata, function, args, workers)
-            break
-    cdata.call = function.template
-    cdata.failure = _failure_of(function)
-    return function, function.fill(_buffer(cdata), (items.start, items.stop, *plain)), args
-
-
 def _check_body(function: NativeFunction) -> None:
     parameters = function.parsed.parameters
     if len(parameters) < 2 or parameters[0].kind != "integer" or parameters[1].kind != "integer":
@@ -276,7 +246,7 @@ def _failure_of(function: NativeFunction) -> int:
     return (1 << 8 * result.size) - 1 if result.kind == "integer" else 0
 
 
-def _without_special(cdata: Any, function: NativeFunction, args: tuple[Any, ...], workers: int) -> tuple[Any, ...]:
+def _without_special(cdata: Any, function: NativeFunction, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The arguments as worker 0 gets them; how they grow from worker to worker goes into `strides`."""
     plain = []
     parameters = function.parsed.parameters
@@ -287,10 +257,6 @@ def _without_special(cdata: Any, function: NativeFunction, args: tuple[Any, ...]
                 raise TypeError(f"{function.name}() argument {number + 1}: {arg!r} cannot be a floating number")
             cdata.strides[register] = arg.row_size if isinstance(arg, PerWorker) else 1
         if isinstance(arg, PerWorker):
-            if arg.rows < workers:
-                raise ValueError(
-                    f"PerWorker has {arg.rows} rows for {workers} workers: make it larger, or pass workers="
-                )
             plain.append(arg.array)
         elif isinstance(arg, CancelToken):
             plain.append(arg.cdata)

@@ -90,7 +90,7 @@ def map_array(
     cdata, _shape_and_strides = _map_of(function, types, iterator.itviews)
     if grain is None and iterator.itersize > 16 * _GRAIN_MOST * pool.workers:
         grain = _GRAIN_MOST
-    Loop(pool, _CHUNK, iterator.itersize, (cdata,), grain, schedule, workers, cancel)(timeout)
+    Loop(pool._engine, _CHUNK, iterator.itersize, (cdata,), grain, schedule, workers, cancel)(timeout)
     computed = iterator.operands[-1]
     if out is None:
         return computed if computed.ndim else computed[()]

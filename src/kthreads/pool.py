@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
 import functools
 import os
 import queue
-import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kthreads import interop, maparray
+from kthreads import deadline, maparray
 from kthreads._native import ffi, lib
 from kthreads.batch import Batch, columns_of
 from kthreads.cancel import CancelToken
-from kthreads.collector import collector, collector_of, keep_what_runs
+from kthreads.collector import collector, collector_of
+from kthreads.engine import Engine
 from kthreads.errors import ThreadStateError
+from kthreads.iteration import for_each, snapshot
 from kthreads.loop import Loop, run_plain
 from kthreads.native import NativeFunction, is_native, native
 from kthreads.poolspec import PoolSpec, check_workers
 from kthreads.poolstats import PoolStats, WorkerStats
-from kthreads.task import PythonTask, TaskFuture, tasks_of
-from kthreads.thread import slice_until
+from kthreads.task import Submitted
 from kthreads.trace import Trace
 
-__all__ = ["Pool"]
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["Pool", "cancel_all_waiting", "keep_all"]
 
 _QUEUE_SIZE = 16384
 _TRACE_EVENTS = 1 << 18
-_ROOM_SLICE_NS = 40_000_000  # how long to wait in C for room in the queue before looking for signals and a shutdown
+_FIRST_DELAY, _LONGEST_DELAY = 0.0005, 0.005  # seconds between two looks for room, on an event loop
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 
@@ -79,9 +81,8 @@ class Pool:
     ) -> None:
         if when_full not in ("wait", "raise"):
             raise ValueError(f"when_full must be 'wait' or 'raise', not {when_full!r}")
-        self._closed = False
-        self._when_full = when_full
-        self._spec = PoolSpec(
+        self._waits_for_room = when_full == "wait"
+        spec = self._spec = PoolSpec(
             workers=workers,
             name=name,
             cpus=cpus,
@@ -93,21 +94,11 @@ class Pool:
             queue_size=queue_size,
             backend=backend,
         )
-        place = ffi.new("kt_pool **")
-        if (code := lib.kt_pool_new(place, self._spec.cdata)) < 0:
-            raise self._spec.thread.error(-code)
-        # Freed with the last who uses it: a prepared loop may run while another thread shuts the pool down.
-        # With it goes what its threads use.
-        self._handle = ffi.gc(place[0], functools.partial(_free, self._spec))
+        self._turns: weakref.WeakKeyDictionary[Any, asyncio.Lock] = weakref.WeakKeyDictionary()
+        self._engine = engine = Engine(spec, spec.error, spec.wait_spin_ns)
+        spec.initializer_failed = functools.partial(_break_off, weakref.ref(engine))
+        engine.start(spec.cdata)
         _pools.add(self)
-
-    def _engine(self) -> Any:
-        """The ``kt_pool *``, if it takes work."""
-        if self._closed:
-            raise ThreadStateError("cannot use the pool after shutdown")
-        if self._spec.broken is not None:
-            raise ThreadStateError("the pool takes no work, as its initializer failed") from self._spec.broken
-        return self._handle
 
     # ---- Loops -----------------------------------------------------------------------------------------------------
 
@@ -156,10 +147,10 @@ class Pool:
             type(body) is NativeFunction
             and type(n_or_range) is int
             and (grain, workers, timeout, cancel, schedule) == (None, None, None, None, "dynamic")
-            and run_plain(self, body, n_or_range, args)
+            and run_plain(self._engine, body, n_or_range, args)
         ):
             return
-        Loop(self, body, n_or_range, args, grain, schedule, workers, cancel)(timeout)
+        Loop(self._engine, body, n_or_range, args, grain, schedule, workers, cancel)(timeout)
 
     def prepare(
         self,
@@ -172,7 +163,7 @@ class Pool:
         cancel: CancelToken | None = None,
     ) -> Loop:
         """A `Loop` with arguments as for `parallel_for`, converted once; calling it runs it."""
-        return Loop(self, body, n_or_range, args, grain, schedule, workers, cancel)
+        return Loop(self._engine, body, n_or_range, args, grain, schedule, workers, cancel)
 
     map_array = maparray.map_array
 
@@ -190,15 +181,14 @@ class Pool:
             ThreadStateError: the pool was shut down.
             TypeError, ValueError, OverflowError: an argument is not one for the native function.
         """
-        if not is_native(fn):
-            return self._submit_python([(fn, args, kwargs)])[0]
-        if kwargs:
-            raise TypeError("a native function takes no keyword arguments")
-        home = collector()
-        future = TaskFuture(native(fn), args, home, id(self), self._spec.wait_spin_ns)
-        home.start()
-        self._queue([future])
-        return future
+        engine = self._engine
+        if is_native(fn):
+            future = engine.native_task(native(fn), args, kwargs)
+            engine.submit([future], self._waits_for_room)
+            return future
+        task = engine.python_task(_check_callable(fn), args, kwargs)
+        engine.submit([task], self._waits_for_room)
+        return task.future
 
     def submit_many(self, fn: Any, /, *iterables: Iterable[Any]) -> Sequence[Future[Any]]:
         """Queues a call for each row of arguments, taken from the iterables as `map` does, and returns their futures.
@@ -219,46 +209,14 @@ class Pool:
             ThreadStateError, TypeError, OverflowError: as `submit`, whose queue.Full may come, too; then none of the calls are made but for
                 some that may have begun already.
         """
-        if not is_native(fn):
-            return self._submit_python([(fn, args, {}) for args in zip(*columns_of(iterables), strict=True)])
-        batch = Batch(native(fn), iterables, collector(), id(self), self._spec.wait_spin_ns)
-        batch.home.start()
-        self._queue(batch.units)
-        return batch
-
-    def _submit_python(self, calls: list[tuple[Any, tuple[Any, ...], dict[str, Any]]]) -> list[Future[Any]]:
-        for fn, _, _ in calls:
-            if not callable(fn):
-                raise TypeError(f"fn must be a native function or callable, not {type(fn).__name__}")
-        tasks = [PythonTask(*call, id(self), self._spec.wait_spin_ns) for call in calls]
-        self._queue(tasks)
+        engine = self._engine
+        if is_native(fn):
+            batch = Batch(native(fn), iterables, collector(), id(engine), engine.wait_spin_ns)
+            engine.submit(batch.units, self._waits_for_room)
+            return batch
+        tasks = [engine.python_task(_check_callable(fn), args, {}) for args in zip(*columns_of(iterables), strict=True)]
+        engine.submit(tasks, self._waits_for_room)
         return [task.future for task in tasks]
-
-    def _queue(self, tasks: Sequence[Any]) -> None:
-        """Queues what has a `task`, or cancels what was queued and withdraws the others."""
-        queued, code = 0, 0
-        timeout = _ROOM_SLICE_NS if self._when_full == "wait" else 0
-        try:
-            while queued < len(tasks):
-                engine = self._engine()  # a shutdown ends the wait for room
-                waiting = [task.task for task in tasks[queued:]]
-                code = lib.kt_pool_submit(engine, waiting, len(waiting), timeout)
-                queued += max(0, code)
-                if code < 0 and not (timeout and code in (-errno.EAGAIN, -errno.EINTR)):
-                    break
-                if timeout == 0 and queued < len(tasks) and code >= 0:
-                    code = -errno.EAGAIN
-                    break
-        finally:
-            if queued < len(tasks):
-                for task in tasks[:queued]:
-                    task.cancel()
-                for task in tasks[queued:]:
-                    task.withdraw()
-        if queued < len(tasks):
-            if code == -errno.EAGAIN and timeout == 0:
-                raise queue.Full("as many tasks as may wait do: the pool's queue_size")
-            raise self._spec.thread.error(-code)
 
     async def run(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Makes a call as a task and awaits it, on asyncio. A native function's end reaches the event loop through an
@@ -268,13 +226,12 @@ class Pool:
         """
         import asyncio  # as in awaiting.py
 
-        if not is_native(fn):
-            return await asyncio.wrap_future(self.submit(fn, *args, **kwargs))
-        if kwargs:
-            raise TypeError("a native function takes no keyword arguments")
         loop = asyncio.get_running_loop()
-        home = collector_of(loop)
-        future = TaskFuture(native(fn), args, home, id(self))
+        if not is_native(fn):
+            task = self._engine.python_task(_check_callable(fn), args, kwargs)
+            await self._submit_from(loop, task)
+            return await asyncio.wrap_future(task.future)
+        future = self._engine.native_task(native(fn), args, kwargs, collector_of(loop))
         awaited = loop.create_future()
 
         def wake(_: Future[Any]) -> None:
@@ -282,19 +239,39 @@ class Pool:
                 awaited.set_result(None)
 
         future.add_done_callback(wake)
-        self._queue([future])
         try:
+            await self._submit_from(loop, future)
             await awaited
         finally:
             future.cancel()
         return future.result()
+
+    async def _submit_from(self, event_loop: Any, task: Submitted) -> None:
+        """Submits on an event loop, which goes on while there is no room. Those who wait have their turns in order, so one
+        of them looks for room at a time."""
+        import asyncio
+
+        if not self._waits_for_room:
+            self._engine.submit([task], wait=False)
+            return
+        turn = self._turns.get(event_loop) or self._turns.setdefault(event_loop, asyncio.Lock())
+        delay = _FIRST_DELAY
+        async with turn:
+            while True:
+                try:
+                    self._engine.submit([task], wait=False)
+                except queue.Full:
+                    await asyncio.sleep(delay)
+                    delay = min(2 * delay, _LONGEST_DELAY)
+                else:
+                    return
 
     # ---- Life ------------------------------------------------------------------------------------------------------
 
     @property
     def workers(self) -> int:
         """How many take part in a loop, its caller included, and how many tasks run at once."""
-        return int(lib.kt_pool_workers(self._handle))
+        return self._engine.workers
 
     def quiesce(self, timeout: float | None = None) -> None:
         """Waits for the loop and the tasks that there are, then ends all threads, until they are needed again.
@@ -305,24 +282,22 @@ class Pool:
             TimeoutError: they did not end in time; the pool goes on as before.
             ThreadStateError: called by a task or a body of the pool itself.
         """
-        self._end_threads(lambda slice_ns: lib.kt_pool_quiesce(self._handle, slice_ns), timeout)
+        self._end_threads(lambda slice_ns: lib.kt_pool_quiesce(self._engine.handle, slice_ns), timeout)
         collector().stop()
 
     def resize(self, workers: int, timeout: float | None = None) -> None:
         """Waits as `quiesce` does, then goes on with another number of workers. Raises as that does."""
-        count = check_workers(workers)
-        self._end_threads(
-            lambda slice_ns: lib.kt_pool_resize(self._engine(), count, self._spec.usable, slice_ns), timeout
-        )
+        count, cpus = check_workers(workers), self._spec.usable
+        self._end_threads(lambda slice_ns: lib.kt_pool_resize(self._engine.taking(), count, cpus, slice_ns), timeout)
 
     def _end_threads(self, call: Callable[[int], int], timeout: float | None) -> None:
-        deadline = None if timeout is None else time.monotonic_ns() + max(0, int(timeout * 1e9))
-        while (code := call(slice_until(deadline))) != 0:
+        limit = deadline.after(timeout)
+        while (code := call(deadline.slice_ns(limit))) != 0:
             if code == -errno.EDEADLK:
                 raise ThreadStateError("a pool cannot wait for its own threads: call this from another thread")
             if code not in (-errno.ETIMEDOUT, -errno.EINTR):
-                raise self._spec.thread.error(-code)
-            if deadline is not None and time.monotonic_ns() >= deadline:
+                raise self._engine.refused(-code)
+            if deadline.has_passed(limit):
                 raise TimeoutError("the pool's loops and tasks did not end in time")
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -332,16 +307,12 @@ class Pool:
             wait: whether to return only when all tasks are done and the threads have ended.
             cancel_futures: whether to cancel the tasks that have not begun.
         """
-        self._closed = True
+        self._engine.close(_after_shutdown)
         if cancel_futures:
-            self._cancel_waiting()
+            self._engine.cancel_waiting()
         if wait:
-            self._end_threads(lambda slice_ns: lib.kt_pool_quiesce(self._handle, slice_ns), None)
+            self._end_threads(lambda slice_ns: lib.kt_pool_quiesce(self._engine.handle, slice_ns), None)
             collector().collect()
-
-    def _cancel_waiting(self) -> None:
-        for task in tasks_of(id(self)):
-            task.cancel()
 
     def __enter__(self) -> Pool:
         return self
@@ -350,7 +321,7 @@ class Pool:
         self.shutdown()
 
     def __repr__(self) -> str:
-        return f"<Pool of {self.workers} workers{', shut down' if self._closed else ''}>"
+        return f"<Pool of {self.workers} workers{', shut down' if self._engine.refusal else ''}>"
 
     # ---- What it did -----------------------------------------------------------------------------------------------
 
@@ -358,7 +329,7 @@ class Pool:
         """What each worker did since the pool was made."""
         count = self.workers + 1
         numbers = ffi.new("kt_worker_stats[]", count)
-        count = min(count, lib.kt_pool_stats(self._handle, numbers, count))
+        count = min(count, lib.kt_pool_stats(self._engine.handle, numbers, count))
         return PoolStats(tuple(WorkerStats.of(numbers[number]) for number in range(count)))
 
     @contextmanager
@@ -374,27 +345,39 @@ class Pool:
             ThreadStateError: the pool is being traced already.
             OSError: the file cannot be written.
         """
-        with Trace(self._handle, path, events):
+        with Trace(self._engine, path, events):
             yield
 
 
-def _free(_: object, handle: Any) -> None:
-    lib.kt_python_pool_free(handle)
+def _check_callable(fn: Any) -> Any:
+    if not callable(fn):
+        raise TypeError(f"fn must be a native function or callable, not {type(fn).__name__}")
+    return fn
 
 
-def _at_exit() -> None:
-    """Tasks that have not begun are not run; those that run are left to themselves, with what they use."""
-    for pool in list(_pools):
-        pool._closed = True
-        pool._cancel_waiting()
+def _after_shutdown() -> Exception:
+    return ThreadStateError("cannot use the pool after shutdown")
 
 
-def _keep_what_runs() -> None:
-    lib.kt_python_end()
-    for pool in list(_pools):
-        lib.kt_python_keep(ffi.cast("void *", id(pool)))
-    keep_what_runs()
+def _break_off(engine: weakref.ref[Engine], error: BaseException) -> None:
+    if (there := engine()) is not None:
+        there.break_off(functools.partial(_broken, error))
 
 
-interop.at_shutdown(_at_exit)
-atexit.register(_keep_what_runs)
+def _broken(error: BaseException) -> Exception:
+    refusal = ThreadStateError("the pool takes no work, as its initializer failed")
+    refusal.__cause__ = error
+    return refusal
+
+
+def cancel_all_waiting() -> None:
+    """As the interpreter begins to end: tasks that have not begun are not run; those that run are left to themselves."""
+    for pool in snapshot(_pools):
+        pool._engine.close(_after_shutdown)
+    for_each(lambda pool: pool._engine.cancel_waiting(), snapshot(_pools))
+
+
+def keep_all() -> None:
+    """At the end of the interpreter: threads of pools go on using what they have."""
+    for pool in snapshot(_pools):
+        lib.kt_python_keep(ffi.cast("void *", id(pool._engine)))

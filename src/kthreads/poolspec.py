@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kthreads import limits
@@ -28,7 +28,7 @@ class PoolSpec:
         thread: how its threads are started.
         usable: CPUs that they may use.
         wait_spin_ns: how long who waits for a task spins.
-        broken: the exception of the initializer, once it has failed on a thread.
+        initializer_failed: what is called, with the exception, where the initializer has raised one.
 
     Raises:
         ValueError, TypeError: a setting makes no sense.
@@ -51,7 +51,7 @@ class PoolSpec:
         if backend == "bare_without_libc":
             raise ValueError("a pool needs threads with a libc: backend must be clone, clone3 or pthread")
         cpus = None if cpus is None else set(cpus)
-        self.broken: BaseException | None = None
+        self.initializer_failed: Callable[[BaseException], None] | None = None
         self.usable = limits.cpu_count() if cpus is None else len(cpus)
         self.thread = ThreadSpec.of(
             is_native=False,
@@ -73,10 +73,15 @@ class PoolSpec:
         if initializer is not None:
             cdata.initializer, self._initializer = self._prepare(initializer, tuple(initargs))
 
+    def error(self, code: int) -> Exception:
+        """The exception for a positive errno value."""
+        return self.thread.error(code)
+
     def _prepare(self, initializer: Any, initargs: tuple[Any, ...]) -> tuple[Any, Any]:
         """The ``kt_call *`` of the initializer, and what must stay alive for it."""
         if is_native(initializer):
             call = native(initializer).bind(initargs)
+            call.cdata.kind = lib.KT_RESULT_NONE  # what it returns says nothing
             return call.cdata, call
         if not callable(initializer):
             raise TypeError(f"initializer must be a native function or callable, not {type(initializer).__name__}")
@@ -85,11 +90,13 @@ class PoolSpec:
             try:
                 initializer(*initargs)
             except BaseException as error:
-                self.broken = error
+                assert self.initializer_failed is not None
+                self.initializer_failed(error)
                 raise
 
         cdata = ffi.new("kt_call *")
-        cdata.function = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_task"))
+        cdata.function = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_initializer"))
+        cdata.kind = lib.KT_RESULT_INTEGER
         cdata.integers[0] = id(begin)
         return cdata, (cdata, begin)
 

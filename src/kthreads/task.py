@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import errno
-import os
 import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future, InvalidStateError
 from concurrent.futures import _base as base
-from typing import Any
+from contextlib import suppress
+from typing import Any, Protocol
 
+from kthreads import deadline
 from kthreads._native import ffi, lib
-from kthreads.collector import LEAST, Collector, native_tasks_of, next_tag
+from kthreads.collector import LEAST, Collector, Expected, native_tasks_of, next_tag
+from kthreads.iteration import for_each
 from kthreads.native import NativeFunction
-from kthreads.thread import slice_until
 
-__all__ = ["PythonTask", "TaskFuture", "break_future", "call_into", "lost", "tasks_of", "wait_for"]
+__all__ = [
+    "PythonTask", "Submitted", "TaskFuture", "break_future", "call_into", "forget_after_fork", "lost", "notify_cancelled",
+    "tasks_of", "wait_for",
+]  # fmt: skip
 
 _TASK = ffi.typeof("kt_task *")
 _new, _buffer, _state_of = ffi.new, ffi.buffer, lib.kt_task_state_of
-_DONE, _CANCELLED, _GONE = lib.KT_TASK_DONE, lib.KT_TASK_CANCELLED, lib.KT_TASK_GONE
+_RUNNING, _DONE = lib.KT_TASK_RUNNING, lib.KT_TASK_DONE
+_CANCELLED, _GONE = lib.KT_TASK_CANCELLED, lib.KT_TASK_GONE
+
+
+class Submitted(Expected, Protocol):
+    """What is submitted: a call, or what stands for several."""
+
+    def enlist(self) -> None:
+        """Has its memory kept alive until it comes back, or `withdraw` is called."""
+
+    def expect_back(self) -> None:
+        """It is queued: has somebody look for it."""
 
 
 # ---- Futures ----------------------------------------------------------------------------------------------------------------
@@ -28,12 +42,21 @@ _DONE, _CANCELLED, _GONE = lib.KT_TASK_DONE, lib.KT_TASK_CANCELLED, lib.KT_TASK_
 
 def wait_for(task: Any, spin_ns: int, timeout: float | None) -> bool:
     """Whether a ``kt_task *`` is over after at most so many seconds. Spins at first for what a wake-up would cost."""
-    deadline = None if timeout is None else time.monotonic_ns() + max(0, int(timeout * 1e9))
-    while (code := lib.kt_task_wait(task, spin_ns, slice_until(deadline))) != 0:
+    limit = deadline.after(timeout)
+    while (code := lib.kt_task_wait(task, spin_ns, deadline.slice_ns(limit))) != 0:
         spin_ns = 0
-        if code == -errno.ETIMEDOUT and deadline is not None and time.monotonic_ns() >= deadline:
+        if code == -errno.ETIMEDOUT and deadline.has_passed(limit):
             return False
     return True
+
+
+def notify_cancelled(future: Future[Any]) -> None:
+    """Has a future say that it was cancelled, to all who wait for it. Called again it does nothing, or what an exception
+    has kept it from."""
+    base.Future.cancel(future)
+    with future._condition:
+        if future._state == base.CANCELLED:
+            future.set_running_or_notify_cancel()
 
 
 def break_future(future: Future[Any]) -> None:
@@ -52,7 +75,6 @@ def lost() -> BrokenExecutor:
 # ---- Native tasks --------------------------------------------------------------------------------------------------------
 
 _INNARDS = frozenset(vars(Future()))
-_growing = threading.Lock()
 
 
 class TaskFuture(Future[Any]):
@@ -60,6 +82,9 @@ class TaskFuture(Future[Any]):
 
     What it knows it asks the engine. The attributes of its base class come to be when somebody wants them, as do
     `add_done_callback`, concurrent.futures.wait and asyncio; from then on it is settled by its collector.
+
+    Signal handlers and finalizers may use it at any time, so it has no lock but that of its base class, which a thread may
+    take again: what it does in several steps may be done by several, or begun again after an exception.
 
     Attributes:
         task: the ``kt_task *``.
@@ -69,7 +94,7 @@ class TaskFuture(Future[Any]):
         TypeError, ValueError, OverflowError: an argument is not one for the function.
     """
 
-    __slots__ = ("_error", "_function", "_home", "_keep", "_settled", "_spin_ns", "owner", "task")
+    __slots__ = ("_error", "_function", "_home", "_keep", "_spin_ns", "owner", "task")
 
     def __init__(
         self, function: NativeFunction, args: Sequence[Any], home: Collector, owner: int, spin_ns: int = 0
@@ -79,43 +104,60 @@ class TaskFuture(Future[Any]):
         self._keep = function.fill(_buffer(task), args)
         self._function, self._home, self._spin_ns, self.owner = function, home, spin_ns, owner
         self._error: BaseException | None = None
-        self._settled = False
         task.completions = home.cdata
-        task.tag = home.expect(self)
+        task.tag = next_tag()
 
     def __getattr__(self, name: str) -> Any:
         if name not in _INNARDS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
-        with _growing:
-            if "_condition" not in self.__dict__:
-                super().__init__()
-        if lib.kt_task_watch(self.task) != 0:
-            self.settle()
+        # First watched, then there, then looked at: if the task ends in between, either its collector settles what is
+        # there, or this does.
+        lib.kt_task_watch(self.task)
+        for innard, value in vars(Future()).items():
+            self.__dict__.setdefault(innard, value)  # those of the first who comes, for all
+        self.settle()
         return self.__dict__[name]
 
+    # ---- Submitted -----------------------------------------------------------------------------------------------------
+
+    def enlist(self) -> None:
+        self._home.expect(self.task.tag, self)
+
+    def withdraw(self) -> None:
+        self._home.pending.pop(self.task.tag, None)
+
+    def expect_back(self) -> None:
+        self._home.start()
+
     def settle(self) -> None:
-        """Takes over what the task left behind, if it is over. Done twice it does no harm."""
+        """Takes over what the task left behind, if it is over."""
         state = _state_of(self.task)
         if state < _DONE:
             return
         self._keep = ()
         if "_condition" not in self.__dict__:
             return
-        with _growing:
-            if self._settled:
-                return
-            self._settled = True
-        if self._error is not None:
-            self.set_exception(self._error)
-        elif state == _DONE:
-            self.set_result(self._value())
-        else:
-            super().cancel()
-            self.set_running_or_notify_cancel()
+        with suppress(InvalidStateError):  # it was settled before, perhaps by the user
+            if state == _DONE:
+                self.set_result(self._value())
+            elif self._error is not None:
+                self.set_exception(self._error)
+            else:
+                notify_cancelled(self)
+        self._invoke_callbacks()  # which an exception may have kept from it
 
-    def withdraw(self) -> None:
-        """Takes back what was never queued."""
-        self._home.pending.pop(self.task.tag, None)
+    def _invoke_callbacks(self) -> None:
+        """As that of the base class, but each is taken out before it is called: so each is called once."""
+        callbacks = self._done_callbacks
+        while callbacks:
+            try:
+                callback = callbacks.pop(0)
+            except IndexError:
+                return  # somebody else has taken the last one
+            try:
+                callback(self)
+            except Exception:
+                base.LOGGER.exception("exception calling callback for %r", self)
 
     def lose(self) -> None:
         """In a forked child: ends it, unless the task was over before."""
@@ -127,31 +169,25 @@ class TaskFuture(Future[Any]):
 
     def fail(self, error: BaseException) -> None:
         """Keeps the function from being called, if it has not begun, and has an exception instead."""
-        self._end_without_call(error)
+        if _state_of(self.task) < _RUNNING:
+            self._error = error  # before the state, by which it counts
+            if lib.kt_task_cancel(self.task) == 0:
+                self.settle()
 
-    def _end_without_call(self, error: BaseException | None) -> bool:
-        with _growing:  # who sees the state sees the exception
-            if lib.kt_task_cancel(self.task) != 0:
-                return False
-            self._error = error
-        self.settle()
-        return True
+    # ---- A future ------------------------------------------------------------------------------------------------------
 
     def _ended(self, timeout: float | None) -> None:
         if not wait_for(self.task, self._spin_ns, timeout):
             raise TimeoutError
         self._keep = ()
-        if _state_of(self.task) == _CANCELLED:
-            with _growing:
-                error = self._error
-            if error is None:
-                raise CancelledError
 
     def result(self, timeout: float | None = None) -> Any:
         """What the function returned; see concurrent.futures.Future.result."""
-        self._ended(timeout)
-        if self._error is not None:
-            raise self._error
+        if (error := self.exception(timeout)) is not None:
+            try:
+                raise error
+            finally:
+                del self, error  # its traceback has this frame
         return self._value()
 
     def _value(self) -> Any:
@@ -160,6 +196,10 @@ class TaskFuture(Future[Any]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """None, for a native function, when it has ended; see concurrent.futures.Future.exception."""
         self._ended(timeout)
+        if _state_of(self.task) == _DONE:
+            return None
+        if self._error is None:
+            raise CancelledError
         return self._error
 
     def done(self) -> bool:
@@ -169,7 +209,7 @@ class TaskFuture(Future[Any]):
 
     def running(self) -> bool:
         """Whether the call is being made."""
-        return bool(_state_of(self.task) == lib.KT_TASK_RUNNING)
+        return bool(_state_of(self.task) == _RUNNING)
 
     def cancelled(self) -> bool:
         """Whether it was cancelled before the call began."""
@@ -177,7 +217,9 @@ class TaskFuture(Future[Any]):
 
     def cancel(self) -> bool:
         """Keeps the function from being called, if it has not begun. Returns whether it will not be."""
-        return self._end_without_call(None) or self.cancelled()
+        if lib.kt_task_cancel(self.task) == 0:
+            self.settle()
+        return self.cancelled()
 
     @property
     def errno(self) -> int:
@@ -193,48 +235,65 @@ _python_template.call.function = ffi.cast("kt_function", ffi.addressof(lib, "kt_
 
 def call_into(future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Calls a Python callable for its future, unless that was cancelled."""
-    if not future.set_running_or_notify_cancel():
-        return
     try:
-        result = fn(*args, **kwargs)
-    except BaseException as error:
-        future.set_exception(error)
-        del future  # which has the exception, which has this frame
-    else:
-        future.set_result(result)
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = fn(*args, **kwargs)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+    finally:
+        del future, fn, args, kwargs  # the future has the exception, which has this frame
 
 
 class PythonFuture(Future[Any]):
     """The future of a Python callable. Who waits for it waits in the engine, without a lock between two threads."""
 
-    __slots__ = ("_spin_ns", "task")
+    __slots__ = ("_failure", "_spin_ns", "task")
 
     def __init__(self, task: Any, spin_ns: int) -> None:
         super().__init__()
         self.task, self._spin_ns = task, spin_ns
+        self._failure: BaseException | None = None
 
-    def _await(self, timeout: float | None) -> float | None:
-        """Waits, and returns for how long the base class is to wait: for who has cancelled the task and is about to say so."""
+    def _await(self, timeout: float | None) -> None:
+        """Waits. Where somebody has cancelled the task and did not say so yet, this does."""
         if self._state in (base.PENDING, base.RUNNING):
             wait_for(self.task, self._spin_ns, timeout)
             if _state_of(self.task) in (_CANCELLED, _GONE):
-                return None
-        return 0
+                self._end_without_call()
 
     def result(self, timeout: float | None = None) -> Any:
         """What the callable returned, or raises what it raised."""
-        return super().result(self._await(timeout))
+        self._await(timeout)
+        return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the callable raised, or None."""
-        return super().exception(self._await(timeout))
+        self._await(timeout)
+        return super().exception(0)
 
     def cancel(self) -> bool:
         """Keeps the callable from being called, if no worker has taken it. Returns whether it will not be."""
         if lib.kt_task_cancel(self.task) == 0:
-            super().cancel()
-            self.set_running_or_notify_cancel()
+            self._end_without_call()
         return self.cancelled()
+
+    def fail(self, error: BaseException) -> None:
+        """The same, with an exception as its result."""
+        if _state_of(self.task) < _RUNNING:
+            self._failure = error  # before the state, by which it counts
+            if lib.kt_task_cancel(self.task) == 0:
+                self._end_without_call()
+
+    def _end_without_call(self) -> None:
+        if self._failure is None:
+            notify_cancelled(self)
+        else:
+            with suppress(InvalidStateError):  # by another thread, or before an exception
+                self.set_exception(self._failure)
 
 
 # Those that have not ended, whoever holds the pool: the engine uses their memory.
@@ -263,16 +322,42 @@ class PythonTask:
         self.owner = owner
         task = self.task = _new(_TASK, _python_template[0])
         task.call.integers[0] = id(self)
-        task.tag = tag = next_tag()
+        task.tag = next_tag()
         self.future = PythonFuture(task, spin_ns)
-        if len(_python_tasks) >= _sweep_at:
-            _sweep_python()
-        _python_tasks[tag] = self
 
     def __call__(self) -> None:
         _last.task = self.task
-        call_into(self.future, *self._take_call())
+        try:
+            call_into(self.future, *self._take_call())
+        finally:
+            self.withdraw()
+            del self  # an exception has the frame of the call, which has this one behind it
+
+    # ---- Submitted -----------------------------------------------------------------------------------------------------
+
+    def enlist(self) -> None:
+        if len(_python_tasks) >= _sweep_at:
+            _sweep_python()
+        _python_tasks[self.task.tag] = self
+
+    def withdraw(self) -> None:
+        _python_tasks.pop(self.task.tag, None)
+
+    def expect_back(self) -> None:
+        """It settles its future itself."""
+
+    def settle(self) -> None:
+        """It does so itself."""
+
+    def cancel(self) -> bool:
+        return self.future.cancel()
+
+    def fail(self, error: BaseException) -> None:
+        self.future.fail(error)
+
+    def lose(self) -> None:
         self.withdraw()
+        break_future(self.future)
 
     def _take_call(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """What to call, which nothing here holds any longer: its result or exception may be held for long."""
@@ -280,24 +365,11 @@ class PythonTask:
         del self._call
         return call
 
-    def withdraw(self) -> None:
-        """Takes back what was never queued, or has ended."""
-        _python_tasks.pop(self.task.tag, None)
-
-    def cancel(self) -> None:
-        """Keeps the callable from being called, if it has not begun."""
-        self.future.cancel()
-
-    def fail(self, error: BaseException) -> None:
-        """Keeps the callable from being called, if it has not begun, and has an exception instead."""
-        if lib.kt_task_cancel(self.task) == 0 and self.future.set_running_or_notify_cancel():
-            self.future.set_exception(error)
-
 
 def _sweep_python() -> None:
     """Lets go of cancelled tasks that have left the queue, each time the number has doubled, which costs little."""
     global _sweep_at
-    for tag, task in list(_python_tasks.items()):
+    for tag, task in _python_tasks.copy().items():
         if _state_of(task.task) in (_DONE, _GONE):
             _python_tasks.pop(tag, None)
     _sweep_at = max(LEAST, 2 * len(_python_tasks))
@@ -308,19 +380,10 @@ def _sweep_python() -> None:
 
 def tasks_of(owner: int) -> list[Any]:
     """The tasks of one pool that have not come back."""
-    return native_tasks_of(owner) + [task for task in list(_python_tasks.values()) if task.owner == owner]
+    return native_tasks_of(owner) + [task for task in _python_tasks.copy().values() if task.owner == owner]
 
 
-def _forget() -> None:
-    """In a forked child: the tasks are the parent's, but for the one that has forked, and so may be the holder of the
-    lock."""
-    global _growing
-    _growing = threading.Lock()
+def forget_after_fork() -> None:
+    """In a forked child: the tasks are the parent's, but for the one that has forked."""
     forking = getattr(_last, "task", None)
-    for task in list(_python_tasks.values()):
-        if task.task is not forking:
-            task.withdraw()
-            break_future(task.future)
-
-
-os.register_at_fork(after_in_child=_forget)
+    for_each(PythonTask.lose, [task for task in list(_python_tasks.values()) if task.task is not forking])

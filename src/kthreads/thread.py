@@ -7,11 +7,10 @@ import errno
 import itertools
 import sys
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
-from kthreads import alive, awaiting, interop
+from kthreads import alive, awaiting, deadline, interop
 from kthreads._native import ffi, lib
 from kthreads.errors import ThreadStateError, UnsupportedError, raise_for
 from kthreads.flags import SHARE_ALL, CloneFlags
@@ -19,12 +18,7 @@ from kthreads.native import Call, NativeFunction, is_native, native
 from kthreads.pidfd import PidFd
 from kthreads.spec import ThreadSpec
 
-__all__ = ["Thread", "slice_until"]
-
-# How long the main thread waits in C before it looks for signals: one that arrives just before the wait
-# begins does not interrupt it.
-_SLICE_NS = 40_000_000
-_FOREVER = -1
+__all__ = ["Thread"]
 
 _PLACE, _OUTCOME = ffi.typeof("kt_thread **"), ffi.typeof("kt_outcome *")
 _RUN_PYTHON = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_run"))
@@ -65,7 +59,7 @@ class Thread(threading.Thread):
     # public method is overridden, and it costs more than the start of a parked thread.
     _function: NativeFunction | None = None
     _call: Call | _PythonCall | None = None
-    _started_once = False
+    _claim: object  # of who starts it
     _place: Any = None  # from start to end: where the engine puts the handle, which dies with it
     _outcome: Any = None  # from the end on
     _returned: Any = None
@@ -124,19 +118,29 @@ class Thread(threading.Thread):
             NamespaceError, SettingError: what was asked for was refused.
             LibcError: kthreads does not understand this libc.
         """
-        if self._started_once:
-            raise ThreadStateError("threads can only be started once")
-        if self._call is None:
-            self._prepare_python()
-        assert self._call is not None
-        self._started_once = True
-        place = self._place = _gc(_new(_PLACE), _free)
-        alive.enter(self)
-        code = lib.kt_thread_start(place, self._spec.cdata, self._call.cdata)
-        if code < 0:
-            alive.leave(self)
-            self._started_once, self._place = False, None
-            raise self._spec.error(-code)
+        claim = object()
+        try:
+            # Atomic: of two threads that start it at once, one does.
+            if self.__dict__.setdefault("_claim", claim) is not claim:
+                raise ThreadStateError("threads can only be started once")
+            if self._call is None:
+                self._prepare_python()
+            assert self._call is not None
+            place = self._place = _gc(_new(_PLACE), _free)
+            alive.enter(self)
+            if (code := lib.kt_thread_start(place, self._spec.cdata, self._call.cdata)) < 0:
+                raise self._spec.error(-code)
+        except BaseException:
+            if self.__dict__.get("_claim") is claim and not self._was_started():
+                alive.leave(self)
+                self._place = None
+                del self._claim
+            raise
+
+    def _was_started(self) -> bool:
+        """Whether the engine has started it, ended or not. Not yet while another thread is about to."""
+        place = self._place
+        return self._outcome is not None or (place is not None and bool(place[0]))
 
     def _prepare_python(self) -> None:
         if sys.is_finalizing():
@@ -158,6 +162,7 @@ class Thread(threading.Thread):
             interop.report_exception(self)
         finally:
             interop.leave()
+            del self  # the traceback of its exception has this frame
 
     def run(self) -> Any:
         """Calls the target with its arguments; what it returns becomes `result`. Override it in subclasses."""
@@ -168,6 +173,7 @@ class Thread(threading.Thread):
         finally:
             # As threading does: a target that holds its thread must not keep it alive.
             self._target = self._args = self._kwargs = None
+            del self  # which has the exception, whose traceback has this frame
         return None
 
     def join(self, timeout: float | None = None) -> None:
@@ -181,18 +187,18 @@ class Thread(threading.Thread):
             if self._outcome is None:
                 raise ThreadStateError("cannot join thread before it is started")
             return
-        deadline = None if timeout is None else time.monotonic_ns() + max(0, int(timeout * 1e9))
-        slice_ns = _SLICE_NS if deadline is None else slice_until(deadline)
+        limit = deadline.after(timeout)
+        slice_ns = deadline.SLICE_NS if limit is None else deadline.slice_ns(limit)
         outcome = _new(_OUTCOME)
         while (code := lib.kt_thread_wait(place[0], slice_ns, outcome)) != 0:
             if code == -errno.EDEADLK:
                 raise ThreadStateError("cannot join current thread")
             if code == -errno.ETIMEDOUT:
-                if deadline is not None and time.monotonic_ns() >= deadline:
+                if deadline.has_passed(limit):
                     return
             elif code != -errno.EINTR:
                 raise_for(code, f"waiting for {self.name}")
-            slice_ns = slice_until(deadline)
+            slice_ns = deadline.slice_ns(limit)
         self._end(outcome)
 
     def __await__(self) -> Generator[Any, None, Any]:
@@ -208,12 +214,13 @@ class Thread(threading.Thread):
         return awaiting.result_of(self).__await__()
 
     def _end(self, outcome: Any) -> None:
-        """Takes over what an ended thread left behind. Done twice it does no harm."""
+        """Takes over what an ended thread left behind. An exception may cut it short: while there is a place, the next
+        who looks does all of it again."""
         self._outcome = outcome
-        self._place = None
-        alive.leave(self)
         assert self._call is not None
         self._call.finish()
+        alive.leave(self)
+        self._place = None
 
     def _ended(self) -> bool:
         """Whether the thread has ended; takes its outcome over if so."""
@@ -252,7 +259,10 @@ class Thread(threading.Thread):
         """
         outcome = self._end_of("result")
         if self._exception is not None:
-            raise self._exception
+            try:
+                raise self._exception
+            finally:
+                del self  # the traceback has this frame
         return self._returned if self._function is None else self._function.read(outcome.result)
 
     @property
@@ -294,7 +304,7 @@ class Thread(threading.Thread):
     @name.setter
     def name(self, name: str) -> None:
         self._given_name = str(name)
-        if not self._started_once:
+        if not self._was_started():
             self._spec = self._spec.named(self._given_name)
 
     @property
@@ -304,7 +314,7 @@ class Thread(threading.Thread):
 
     @daemon.setter
     def daemon(self, daemon: bool) -> None:
-        if self._started_once:
+        if self._was_started():
             raise ThreadStateError("cannot set daemon status of a thread that was started")
         self._daemon = bool(daemon)
 
@@ -345,7 +355,7 @@ class Thread(threading.Thread):
         return self._pidfd.fd
 
     def __repr__(self) -> str:
-        state = "initial" if not self._started_once else "stopped" if self._ended() else "started"
+        state = "initial" if not self._was_started() else "stopped" if self._ended() else "started"
         daemon = " daemon" if self._daemon else ""
         tid = "" if self.native_id is None else f" {self.native_id}"
         return f"<{type(self).__name__}({self.name}, {state}{daemon}{tid})>"
@@ -375,11 +385,3 @@ class _PythonCall:
 
     def finish(self) -> None:
         self.bootstrap = None
-
-
-def slice_until(deadline: int | None) -> int:
-    """How many ns to wait in C before looking again, for a deadline of time.monotonic_ns()."""
-    left = _FOREVER if deadline is None else max(0, deadline - time.monotonic_ns())
-    if threading.get_ident() != threading.main_thread().ident:
-        return left
-    return _SLICE_NS if left == _FOREVER else min(left, _SLICE_NS)

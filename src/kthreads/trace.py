@@ -7,40 +7,52 @@ from __future__ import annotations
 
 import json
 import os
-import weakref
-from typing import Any
+from typing import Any, TextIO
 
 from kthreads._native import ffi, lib
+from kthreads.engine import Engine
 from kthreads.errors import ThreadStateError
 
 __all__ = ["Trace"]
 
 _KINDS = {lib.KT_EVENT_LOOP: "loop", lib.KT_EVENT_CHUNK: "chunk", lib.KT_EVENT_TASK: "task"}
-_traced: weakref.WeakSet[Any] = weakref.WeakSet()
+_traced: dict[int, Trace] = {}  # by the ids of engines, which write into their memory
 
 
 class Trace:
-    """Records what a ``kt_pool *`` does, from enter to exit, and writes it."""
+    """Records what the pool of an engine does, from enter to exit, and writes it."""
 
-    def __init__(self, engine: Any, path: str | os.PathLike[str], capacity: int) -> None:
+    def __init__(self, engine: Engine, path: str | os.PathLike[str], capacity: int) -> None:
         if capacity < 1:
             raise ValueError(f"events must be 1 or more, not {capacity}")
         self._engine = engine
         self._path = path
         self._capacity = capacity
+        self._process = os.getpid()
+        self._file: TextIO | None = None
 
     def __enter__(self) -> None:
-        if self._engine in _traced:
+        if _traced.setdefault(id(self._engine), self) is not self:
             raise ThreadStateError("the pool is being traced already")
-        self._file = open(self._path, "w", encoding="utf-8")
-        self._process = os.getpid()
-        _traced.add(self._engine)
-        self._events = ffi.new("kt_event[]", self._capacity)
-        lib.kt_pool_trace(self._engine, self._events, self._capacity)
+        try:
+            self._file = open(self._path, "w", encoding="utf-8")
+            self._events = ffi.new("kt_event[]", self._capacity)
+            lib.kt_pool_trace(self._engine.handle, self._events, self._capacity)
+        except BaseException:
+            self._stop()
+            if self._file is not None:
+                self._file.close()
+            raise
+
+    def _stop(self) -> int:
+        """Returns how many events were recorded, or would have been."""
+        recorded = int(lib.kt_pool_trace(self._engine.handle, ffi.NULL, 0))
+        _traced.pop(id(self._engine), None)
+        return recorded
 
     def __exit__(self, *exception: object) -> None:
-        recorded = int(lib.kt_pool_trace(self._engine, ffi.NULL, 0))
-        _traced.discard(self._engine)
+        recorded = self._stop()
+        assert self._file is not None
         with self._file as file:
             if os.getpid() != self._process:
                 return  # a forked child: the file is its parent's

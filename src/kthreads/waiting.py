@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import threading
-import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from kthreads import deadline
 from kthreads._native import lib
 from kthreads.errors import ThreadStateError, raise_for
-from kthreads.thread import Thread, slice_until
+from kthreads.thread import Thread
 
 __all__ = ["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION", "WaitResult", "wait"]
 
@@ -46,31 +46,31 @@ def wait(threads: Iterable[Thread], timeout: float | None = None, return_when: s
     pending = set(threads)
     current = threading.current_thread()
     for thread in pending:
-        if not thread._started_once:
+        if not thread._was_started():
             raise ThreadStateError(f"cannot wait for {thread.name} before it is started")
         if thread is current:
             raise ThreadStateError("a thread cannot wait for itself")
-    deadline = None if timeout is None else time.monotonic_ns() + max(0, int(timeout * 1e9))
+    limit = deadline.after(timeout)
     done: set[Thread] = set()
     while True:
         ended = {thread for thread in pending if thread._ended()}
         done |= ended
         pending -= ended
-        if not pending or (deadline is not None and time.monotonic_ns() >= deadline):
+        if not pending or deadline.has_passed(limit):
             break
         if done and return_when == FIRST_COMPLETED:
             break
         if return_when == FIRST_EXCEPTION and any(thread._exception is not None for thread in done):
             break
-        _sleep_until_one_ends(pending, deadline)
+        _sleep_until_one_ends(pending, limit)
     return WaitResult(done, pending)
 
 
-def _sleep_until_one_ends(threads: Iterable[Thread], deadline: int | None) -> None:
+def _sleep_until_one_ends(threads: Iterable[Thread], limit: int | None) -> None:
     places = [place for thread in threads if (place := thread._place) is not None]
     handles = [handle for place in places if (handle := place[0])]
     if not handles:
         return
-    code = lib.kt_thread_wait_any(handles, len(handles), slice_until(deadline))
+    code = lib.kt_thread_wait_any(handles, len(handles), deadline.slice_ns(limit))
     if code < 0 and code not in (-errno.ETIMEDOUT, -errno.EINTR):
         raise_for(code, "waiting for threads")

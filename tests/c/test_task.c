@@ -27,7 +27,9 @@ static void tasks_come_back_through_a_descriptor(void)
         struct pollfd readable = {.fd = kt_completions_fd(completions), .events = POLLIN};
         for (int came = 0; came < TASKS;) {
             CHECK(poll(&readable, 1, 10000) == 1);
-            for (kt_task *task = kt_completions_take(completions); task; task = task->link, came++) {
+            kt_task *first = NULL;
+            kt_completions_take(completions, &first);
+            for (kt_task *task = first; task; task = task->link, came++) {
                 CHECK(kt_task_state_of(task) == KT_TASK_DONE && task->call.result == task->tag + 1);
             }
         }
@@ -109,7 +111,9 @@ static void the_descriptor_tells_at_once_of_watched_tasks_alone(void)
         int came = 0;
         while (came < 2) {
             CHECK(is_readable(completions, 10000));
-            for (kt_task *task = kt_completions_take(completions); task; task = task->link) {
+            kt_task *taken = NULL;
+            kt_completions_take(completions, &taken);
+            for (; taken; taken = taken->link) {
                 came++;
             }
         }
@@ -127,9 +131,9 @@ static void completions_may_be_freed_as_soon_as_their_tasks_were_taken(void)
         kt_completions *completions;
         CHECK(kt_completions_new(&completions) == 0);
         kt_task task = {.call = {.function = FUNCTION(add), .integers = {1, 2}}, .completions = completions};
-        kt_task *list = &task;
+        kt_task *list = &task, *taken = NULL;
         CHECK(kt_pool_submit(pool, &list, 1, -1) == 1);
-        while (!kt_completions_take(completions)) {
+        while (kt_completions_take(completions, &taken), !taken) {
             sched_yield();
         }
         kt_completions_free(completions);

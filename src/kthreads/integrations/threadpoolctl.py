@@ -13,6 +13,7 @@ import threadpoolctl
 import kthreads
 from kthreads import limits
 from kthreads.errors import ThreadStateError
+from kthreads.iteration import snapshot
 from kthreads.pool import Pool, _pools
 
 __all__ = ["KThreadsController", "register"]
@@ -61,7 +62,7 @@ class KThreadsController(threadpoolctl.LibController):
 
 
 def _open_pools() -> list[Pool]:
-    return [pool for pool in list(_pools) if not pool._closed]
+    return [pool for pool in snapshot(_pools) if not pool._engine.refusal]
 
 
 def _limit(pool: Pool, most: int) -> None:

@@ -155,14 +155,16 @@ enum kt_pool_option {
 };
 
 typedef struct kt_pool_spec {
-    uint32_t workers;           /* who takes part in a loop, its caller included; 1 or more */
-    uint32_t cpus;              /* CPUs that they can use: one fewer may spin at a time; 0 for none */
-    int64_t spin_ns;            /* the longest that an idle worker spins before it sleeps; 0 for never */
-    uint32_t queue_size;        /* tasks that may wait, 1 or more; rounded up to a power of two */
-    uint32_t options;           /* enum kt_pool_option, or-ed */
-    const char *name;           /* of the threads, with their numbers; NULL for none */
-    const kt_spec *thread;      /* how each is started; `name` is ignored; NULL for the default */
-    const kt_call *initializer; /* run on each as it begins; NULL for none */
+    uint32_t workers;      /* who takes part in a loop, its caller included; 1 or more */
+    uint32_t cpus;         /* CPUs that they can use: one fewer may spin at a time; 0 for none */
+    int64_t spin_ns;       /* the longest that an idle worker spins before it sleeps; 0 for never */
+    uint32_t queue_size;   /* tasks that may wait, 1 or more; rounded up to a power of two */
+    uint32_t options;      /* enum kt_pool_option, or-ed */
+    const char *name;      /* of the threads, with their numbers; NULL for none */
+    const kt_spec *thread; /* how each is started; `name` is ignored; NULL for the default */
+    /* Run on each as it begins; NULL for none. One with an integer result fails by any but 0: the pool then
+     * breaks, see kt_pool_break. */
+    const kt_call *initializer;
     /* Run on each as it ends, but for one that has forked, in the child; likewise. It cannot use the pool:
      * whoever starts a thread in the same place waits for it. */
     const kt_call *finalizer;
@@ -171,6 +173,7 @@ typedef struct kt_pool_spec {
 /* Makes a pool and starts the threads that its loops use, one fewer than its workers; the first task
  * starts one more, so that as many tasks run at once as there are workers. Names, CPUs and the
  * arguments of those two are copied or must stay valid as long as the pool.
+ * *pool is set before the threads run, and NULL after a failure.
  * As kt_thread_start; -EINVAL for a bad spec. In a forked child the threads are started again when they
  * are needed; tasks that waited in the parent do not run in the child. */
 int kt_pool_new(kt_pool **pool, const kt_pool_spec *spec);
@@ -186,6 +189,10 @@ int kt_pool_resize(kt_pool *pool, uint32_t workers, uint32_t cpus, int64_t timeo
 void kt_pool_free(kt_pool *pool);
 
 uint32_t kt_pool_workers(const kt_pool *pool);
+
+/* Takes no more work, for good: a task that waits comes back cancelled, and later calls of kt_pool_run and
+ * kt_pool_submit return -ENOTRECOVERABLE. What runs is not touched. From any thread. */
+void kt_pool_break(kt_pool *pool);
 
 /* ---- A parallel loop -------------------------------------------------------------------------- */
 
@@ -224,6 +231,7 @@ typedef struct kt_loop {
     /* The engine's own, away from what workers read, as it changes with each run. */
     int32_t phase;
     uint64_t next;
+    uint64_t claimed; /* who runs it to its end: 0 for nobody */
 } kt_loop;
 
 /* Runs a loop, the calling thread taking part as worker 0. Where another loop of this pool runs already,
@@ -235,6 +243,16 @@ int kt_pool_run(kt_pool *pool, kt_loop *loop, int64_t timeout_ns);
 
 /* No further chunks: the running ones end, then kt_pool_run returns. From any thread. */
 void kt_loop_stop(kt_loop *loop);
+
+/* Whether a wait is to be given up, as for a signal: not 0 if so. */
+typedef int (*kt_interrupted)(void);
+
+/* Runs a loop as kt_pool_run does, but from its beginning to its end: while the engine uses memory of the
+ * caller's, this does not return. When the time is over, or when `interrupted`, which is asked every 40 ms
+ * and after signals (NULL: never), says so, the loop is stopped and the chunks that run are waited for. Also
+ * -ETIMEDOUT: stopped as the time was over, with items left. -EINTR: `interrupted` said so, whatever became
+ * of the loop. -EBUSY: the loop is being run by this function already. */
+int kt_pool_run_to_end(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, kt_interrupted interrupted);
 
 /* ---- A map: a function of numbers over the items of arrays --------------------------------------- */
 
@@ -303,8 +321,10 @@ typedef struct kt_task {
     struct kt_task *link;
 } kt_task;
 
-/* Queues tasks and returns how many of `count` there was room for, waiting for room for `timeout_ns`.
- * With none queued: -EAGAIN when there was no room, -EINTR; as kt_thread_start. */
+/* Queues tasks and returns how many of `count` there was room for, waiting for room for `timeout_ns`. The
+ * state of those that were queued is no longer KT_TASK_NEW, whoever asks: by that a caller who is interrupted
+ * tells them. With none queued: -EAGAIN when there was no room, -EINTR; -ENOTRECOVERABLE for a broken pool;
+ * as kt_thread_start. */
 int64_t kt_pool_submit(kt_pool *pool, kt_task *const *tasks, size_t count, int64_t timeout_ns);
 
 /* Does the tasks of a pool of lent threads on the calling thread, as worker `number`, from 1 to the number of
@@ -335,9 +355,10 @@ int kt_task_state_of(const kt_task *task); /* enum kt_task_state */
 int kt_completions_new(kt_completions **completions); /* -EMFILE, -ENFILE, -ENOMEM */
 int kt_completions_fd(const kt_completions *completions);
 
-/* The tasks that have come back, linked by `link`, in the order that they ended in. Makes the descriptor not
- * readable. */
-kt_task *kt_completions_take(kt_completions *completions);
+/* Moves the tasks that have come back to the end of the caller's list, which begins at *first and is linked
+ * by `link`, in the order that they ended in. Makes the descriptor not readable. The list is memory of the
+ * caller's, so that one who is interrupted as this returns finds the tasks there. */
+void kt_completions_take(kt_completions *completions, kt_task **first);
 void kt_completions_free(kt_completions *completions); /* when no task names it any more */
 
 /* ---- What a pool did ----------------------------------------------------------------------------- */

@@ -55,6 +55,20 @@ static void drop(PyObject *result, PyObject *callable)
     }
 }
 
+/* The exception that is set, which is then no longer set: a new reference. */
+static PyObject *take_raised(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback) {
+        PyException_SetTraceback(value, traceback);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+}
+
 /* ---- What threads run --------------------------------------------------------------------------------- */
 
 void kt_python_run(void *callable)
@@ -91,16 +105,31 @@ int32_t kt_python_initializer(void *callable)
     return failed;
 }
 
-int32_t kt_python_chunk(int64_t begin, int64_t end, void *callable)
+/* The first exception of a body is its attribute `error`. */
+static void keep_first_error(PyObject *body)
+{
+    PyObject *raised = take_raised();
+    PyObject *first = PyObject_GetAttrString(body, "error");
+    if (!first || (first == Py_None && PyObject_SetAttrString(body, "error", raised) < 0)) {
+        PyErr_WriteUnraisable(body);
+    }
+    Py_XDECREF(first);
+    Py_DECREF(raised);
+}
+
+int32_t kt_python_chunk(int64_t begin, int64_t end, void *body)
 {
     if (!can_enter()) {
         return 1;
     }
     have_state_that_stays();
     PyGILState_STATE state = PyGILState_Ensure();
-    PyObject *stop = PyObject_CallFunction(callable, "LL", (long long)begin, (long long)end);
-    int32_t stops = stop != Py_False;
-    drop(stop, callable);
+    PyObject *result = PyObject_CallFunction(body, "LL", (long long)begin, (long long)end);
+    int32_t stops = !result;
+    if (stops) {
+        keep_first_error(body);
+    }
+    Py_XDECREF(result);
     PyGILState_Release(state);
     return stops;
 }
@@ -117,18 +146,11 @@ static int handler_raises(void)
     PyGILState_STATE state = PyGILState_Ensure();
     int raises = PyErr_CheckSignals() < 0;
     if (raises) {
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        PyErr_NormalizeException(&type, &value, &traceback);
-        if (traceback) {
-            PyException_SetTraceback(value, traceback);
-        }
-        if (PyList_Append(raised_list, value) < 0) {
+        PyObject *raised = take_raised();
+        if (PyList_Append(raised_list, raised) < 0) {
             PyErr_Clear();
         }
-        Py_XDECREF(type);
-        Py_XDECREF(value);
-        Py_XDECREF(traceback);
+        Py_DECREF(raised);
     }
     PyGILState_Release(state);
     return raises;

@@ -25,9 +25,9 @@ void kt_python_free(kt_thread **place);
  * outlive the interpreter. */
 void kt_python_keep(void *object);
 
-/* Runs callable(begin, end) as kt_python_task does, as the body of a parallel loop; not 0 when the loop is to
- * stop. */
-int32_t kt_python_chunk(int64_t begin, int64_t end, void *callable);
+/* Runs body(begin, end) as kt_python_task does, as the body of a parallel loop; not 0 when the loop is to stop,
+ * as after an exception, the first of which becomes the attribute `error` of the body, which was None. */
+int32_t kt_python_chunk(int64_t begin, int64_t end, void *body);
 
 /* kt_pool_run_to_end, interrupted by what a signal handler of Python's raises: after -EINTR that exception is
  * the last item of the list `raised`. */

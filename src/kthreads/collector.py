@@ -81,6 +81,7 @@ class Collector:
         self._ring_at = LEAST
         self._event_loop = None if event_loop is None else weakref.ref(event_loop)
         self._services: dict[str, _Service] = {}  # one at most; a dict, as its setdefault is atomic
+        self._retired: set[_Service] = set()  # those that were told to end and were not seen to have ended
         self._collecting = threading.RLock()  # callbacks may collect
         self._came: dict[int, Expected] = {}  # what has come back and is not settled yet
         self._taking = False
@@ -197,19 +198,25 @@ class Collector:
         """Ends the thread, if no task is on its way back. It starts again when it is needed."""
         self.collect()
         service = self._services.get("now")
-        if service is None or service.thread is threading.current_thread():
-            return
-        service.is_to_end = True
-        self._ring()
-        while service.thread.is_alive() and not self.awaits():  # a handler may submit, and the thread then stays
-            service.thread.join(0.04)
+        if service is not None:
+            service.is_to_end = True
+            self._retired.add(service)
+            self._ring()
+        for service in self._retired.copy():  # others of earlier stops, which may be about to end, among them
+            while service.thread.is_alive() and not self.awaits():  # a handler may submit, and the thread then stays
+                if service.thread is threading.current_thread():
+                    return
+                service.thread.join(0.04)
+            if not service.thread.is_alive():
+                self._retired.discard(service)
 
     # ---- Fork --------------------------------------------------------------------------------------------------------
 
     def forget(self) -> None:
         """In a forked child: what the parent's threads do never comes back here."""
         lost, self.pending, self._came = list(self.pending.values()), {}, {}
-        self._services, self._collecting, self._taking = {}, threading.RLock(), False
+        self._services, self._retired = {}, set()
+        self._collecting, self._taking = threading.RLock(), False
         self.cdata = self._place = None  # closes the descriptor, while it still is this one
         for_each(lambda expected: expected.lose(), lost)
 

@@ -32,7 +32,11 @@ _RAISED = ffi.cast("void *", id(_raised))
 
 
 class _PythonBody:
-    """A Python callable as the body of a loop: the first exception stops it."""
+    """A Python callable as the body of a loop: the first exception stops it.
+
+    Attributes:
+        error: that exception, set by the engine; whatever raises it, a signal handler before the first instruction too.
+    """
 
     __slots__ = ("args", "body", "error")
 
@@ -41,14 +45,8 @@ class _PythonBody:
         self.args = args
         self.error: BaseException | None = None
 
-    def __call__(self, begin: int, end: int) -> bool:
-        try:
-            self.body(begin, end, *self.args)
-        except BaseException as error:
-            if self.error is None:
-                self.error = error
-            return True
-        return False
+    def __call__(self, begin: int, end: int) -> None:
+        self.body(begin, end, *self.args)
 
 
 class Loop:

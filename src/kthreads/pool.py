@@ -345,8 +345,16 @@ class Pool:
             ThreadStateError: the pool is being traced already.
             OSError: the file cannot be written.
         """
-        with Trace(self._engine, path, events):
+        trace = Trace(self._engine, path, events)
+        try:
+            trace.begin()
             yield
+        finally:
+            try:
+                trace.end()
+            except BaseException:
+                trace.end()  # a signal handler may have cut it short
+                raise
 
 
 def _check_callable(fn: Any) -> Any:

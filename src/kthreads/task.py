@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import operator
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future, InvalidStateError
 from concurrent.futures import _base as base
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from kthreads import deadline
@@ -147,17 +149,17 @@ class TaskFuture(Future[Any]):
         self._invoke_callbacks()  # which an exception may have kept from it
 
     def _invoke_callbacks(self) -> None:
-        """As that of the base class, but each is taken out before it is called: so each is called once."""
+        """As that of the base class, but each callback is taken out as it is called, so that it is called once. One call
+        into C does both, and no exception of a signal handler comes in between."""
         callbacks = self._done_callbacks
+        first = iter(partial(callbacks.pop, 0), None)
         while callbacks:
             try:
-                callback = callbacks.pop(0)
-            except IndexError:
-                return  # somebody else has taken the last one
-            try:
-                callback(self)
-            except Exception:
-                base.LOGGER.exception("exception calling callback for %r", self)
+                next(map(operator.call, first, (self,)))
+            except Exception as error:
+                if not (isinstance(error, IndexError) and error.__traceback__ and error.__traceback__.tb_next is None):
+                    base.LOGGER.exception("exception calling callback for %r", self)
+                # else another thread has taken the last one
 
     def lose(self) -> None:
         """In a forked child: ends it, unless the task was over before."""

@@ -20,7 +20,7 @@ _traced: dict[int, Trace] = {}  # by the ids of engines, which write into their 
 
 
 class Trace:
-    """Records what the pool of an engine does, from enter to exit, and writes it."""
+    """Records what the pool of an engine does, from begin to end, and writes it."""
 
     def __init__(self, engine: Engine, path: str | os.PathLike[str], capacity: int) -> None:
         if capacity < 1:
@@ -31,38 +31,35 @@ class Trace:
         self._process = os.getpid()
         self._file: TextIO | None = None
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
+        """Opens the file and records from now on. After an exception of it, too, `end` is to be called."""
         if _traced.setdefault(id(self._engine), self) is not self:
             raise ThreadStateError("the pool is being traced already")
-        try:
-            self._file = open(self._path, "w", encoding="utf-8")
-            self._events = ffi.new("kt_event[]", self._capacity)
-            lib.kt_pool_trace(self._engine.handle, self._events, self._capacity)
-        except BaseException:
-            self._stop()
-            if self._file is not None:
-                self._file.close()
-            raise
+        self._file = open(self._path, "w", encoding="utf-8")
+        self._events = ffi.new("kt_event[]", self._capacity)
+        lib.kt_pool_trace(self._engine.handle, self._events, self._capacity)
 
-    def _stop(self) -> int:
-        """Returns how many events were recorded, or would have been."""
+    def end(self) -> None:
+        """Records no longer, and writes the file if it was opened. After an exception it may be called again."""
+        if _traced.get(id(self._engine)) is not self:
+            return
         recorded = int(lib.kt_pool_trace(self._engine.handle, ffi.NULL, 0))
-        _traced.pop(id(self._engine), None)
-        return recorded
+        try:
+            if self._file is not None and not self._file.closed:
+                with self._file as file:
+                    if os.getpid() == self._process:  # else this is a forked child, and the file is its parent's
+                        self._write(file, recorded)
+        finally:
+            _traced.pop(id(self._engine), None)
 
-    def __exit__(self, *exception: object) -> None:
-        recorded = self._stop()
-        assert self._file is not None
-        with self._file as file:
-            if os.getpid() != self._process:
-                return  # a forked child: the file is its parent's
-            kept = min(recorded, self._capacity)
-            document = {
-                "traceEvents": [*self._names(kept), *(self._event(self._events[number]) for number in range(kept))],
-                "displayTimeUnit": "ns",
-                "otherData": {"dropped": recorded - kept},
-            }
-            json.dump(document, file)
+    def _write(self, file: TextIO, recorded: int) -> None:
+        kept = min(recorded, self._capacity)
+        document = {
+            "traceEvents": [*self._names(kept), *(self._event(self._events[number]) for number in range(kept))],
+            "displayTimeUnit": "ns",
+            "otherData": {"dropped": recorded - kept},
+        }
+        json.dump(document, file)
 
     def _names(self, kept: int) -> list[dict[str, Any]]:
         workers = sorted({int(self._events[number].worker) for number in range(kept)})

@@ -15,6 +15,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
@@ -47,7 +48,10 @@ def at_every_opcode(
     """Runs `call` again and again, the n-th time with an interrupt at the n-th instruction, until a run has none.
 
     The exception is raised on the calling thread before the instruction is executed, or as a function is entered. From
-    then on the run is left alone, its clean-up too. Children that the run forks are not interrupted.
+    then on the run is left alone, its clean-up too. Children that the run forks are not interrupted. Passed
+    over is where no handler runs and code cannot be safe, as CPython looks at signals as a function begins, a loop goes
+    round or a call has returned (CHECK_EVAL_BREAKER of Python/ceval.c): the instructions that leave a `with` block, up to
+    the call of ``__exit__``, and the NOP that begins a `try` block, which its handlers do not cover.
 
     Args:
         call: what to run. What it returned, or raised, is gone when `check` is called.
@@ -174,6 +178,8 @@ class _Interrupt:
         return False
 
     def _visit(self, frame: FrameType, event: str) -> None:
+        if event == "opcode" and frame.f_lasti in _unguarded(frame.f_code):
+            return
         at = id(frame.f_code), frame.f_lasti, event
         self._visited[at] += 1
         if self.place is not None or self._visited[at] > self._visits:
@@ -183,6 +189,21 @@ class _Interrupt:
             self._raised = self._exception()
             raise self._raised
         self._left -= 1
+
+
+@cache
+def _unguarded(code: CodeType) -> frozenset[int]:
+    """The offsets of NOPs, and of what a `with` block that is left without an exception calls ``__exit__`` by: three times
+    None, and the call."""
+    instructions = [each for each in dis.get_instructions(code) if each.opname != "CACHE"]
+    found = [each.offset for each in instructions if each.opname == "NOP"]
+    for at in range(len(instructions) - 4):
+        nones, calls = instructions[at : at + 3], instructions[at + 3 : at + 5]
+        if all(each.opname.startswith("LOAD_CONST") and each.argval is None for each in nones):
+            names = [each.opname for each in calls]
+            if names[0] == "PRECALL" or names[0].startswith("CALL"):
+                found += [each.offset for each in nones + calls[: 2 if names[0] == "PRECALL" else 1]]
+    return frozenset(found)
 
 
 def _describe(frame: FrameType, event: str) -> str:

@@ -56,9 +56,14 @@ def notify_cancelled(future: Future[Any]) -> None:
     """Has a future say that it was cancelled, to all who wait for it. Called again it does nothing, or what an exception
     has kept it from."""
     base.Future.cancel(future)
-    with future._condition:
-        if future._state == base.CANCELLED:
+    claim = object()
+    try:
+        # One at a time, and nobody waits: who comes in between, such as a signal handler, leaves it to the other.
+        if future.__dict__.setdefault("_notifying", claim) is claim and future._state == base.CANCELLED:
             future.set_running_or_notify_cancel()
+    finally:
+        if future.__dict__.get("_notifying") is claim:
+            del future.__dict__["_notifying"]
 
 
 def break_future(future: Future[Any]) -> None:

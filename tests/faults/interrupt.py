@@ -15,7 +15,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
@@ -37,6 +37,7 @@ def at_every_opcode(
     in_functions_of: Places = of_the_package,
     *,
     exception: Callable[[], BaseException] = KeyboardInterrupt,
+    handler: Callable[..., Any] | None = None,
     prepare: Callable[[], Any] | None = None,
     check: Callable[..., Any] | None = None,
     visits: int = 2,
@@ -58,7 +59,8 @@ def at_every_opcode(
         in_functions_of: whose instructions: what a predicate of code objects says, or the functions given and those of
             the modules given.
         exception: a class, or what makes an exception.
-        prepare: called before each run and left alone; what it returns is passed to `call` and to `check`.
+        handler: called instead of raising: what a signal handler or a finalizer does that returns.
+        prepare: called before each run and left alone; what it returns is passed to `call`, `handler` and `check`.
         check: called after each run. When it raises, a note says where the interrupt was.
         visits: how often an instruction is interrupted at most. A loop comes by it many times in one run.
         spare: functions that are left alone, with what they call. Say where you use it why it cannot be otherwise.
@@ -75,8 +77,9 @@ def at_every_opcode(
     gc.freeze()  # so that the collection after each run is short
     try:
         for number in range(limit):
-            interrupt = _Interrupt(number, counts, spared, exception, visits)
             arguments = () if prepare is None else (prepare(),)
+            strike = _raiser(exception) if handler is None else partial(handler, *arguments)
+            interrupt = _Interrupt(number, counts, spared, strike, visits)
             try:
                 interrupt.judge(interrupt.during(call, arguments), may_raise, may_return)
                 gc.collect()
@@ -90,6 +93,13 @@ def at_every_opcode(
     finally:
         gc.unfreeze()
     raise AssertionError(f"{limit} runs were interrupted, and there is no end of them")
+
+
+def _raiser(exception: Callable[[], BaseException]) -> Callable[[], Any]:
+    def strike() -> None:
+        raise exception()
+
+    return strike
 
 
 def _predicate(places: Places) -> Callable[[CodeType], bool]:
@@ -113,11 +123,11 @@ class _Interrupt:
         number: int,
         counts: Callable[[CodeType], bool],
         spared: set[CodeType],
-        exception: Callable[[], BaseException],
+        strike: Callable[[], Any],
         visits: int,
     ) -> None:
         self.place: str | None = None
-        self._left, self._counts, self._spared, self._exception = number, counts, spared, exception
+        self._left, self._counts, self._spared, self._strike = number, counts, spared, strike
         self._visits, self._visited = visits, Counter[tuple[int, int, str]]()
         self._raised: BaseException | None = None
         self._in_finalizer = False
@@ -186,8 +196,12 @@ class _Interrupt:
             return
         if self._left == 0:
             self.place = _describe(frame, event)
-            self._raised = self._exception()
-            raise self._raised
+            try:
+                self._strike()
+            except BaseException as error:
+                self._raised = error
+                raise
+            return
         self._left -= 1
 
 

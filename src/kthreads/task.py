@@ -274,8 +274,11 @@ class PythonFuture(Future[Any]):
 
     def result(self, timeout: float | None = None) -> Any:
         """What the callable returned, or raises what it raised."""
-        self._await(timeout)
-        return super().result(0)
+        try:
+            self._await(timeout)
+            return super().result(0)
+        finally:
+            del self  # the traceback of its exception has this frame
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the callable raised, or None."""

@@ -1,0 +1,94 @@
+"""Loops: rows that are too few, and one loop run by many."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+import kthreads
+
+
+@pytest.fixture
+def summing(function):
+    return function("sum_into", "void(long, long, const double *, double *)")
+
+
+def test_rows_that_were_enough_are_looked_at_again_after_a_resize(summing):
+    values = np.ones(1000)
+    sums = np.zeros((2, 16))
+    with kthreads.Pool(2) as pool:
+        loop = pool.prepare(summing, 1000, values, kthreads.PerWorker(sums), grain=1)
+        loop()
+        pool.resize(4)
+        with pytest.raises(ValueError, match="PerWorker has 2 rows for 4 workers"):
+            loop()
+        pool.resize(2)
+        loop()
+    assert sums[:, 0].sum() == 2000
+
+
+def test_workers_get_no_rows_that_are_not_there_while_the_pool_is_resized(function):
+    """The array has rows for all, and the loop is told of two of them: the others stay as they are."""
+    summing = function("sum_into", "void(long, long, const double *, double *)")
+    values, rows = np.ones(200), np.zeros((8, 16))
+    ended = threading.Event()
+    with kthreads.Pool(2) as pool:
+
+        def resize():
+            while not ended.is_set():
+                pool.resize(8)
+                pool.resize(2)
+
+        resizer = threading.Thread(target=resize)
+        resizer.start()
+        ran = 0
+        try:
+            loop = pool.prepare(summing, len(values), values, kthreads.PerWorker(rows[:2]), grain=1, workers=2)
+            loop._most = 1  # so that nobody looks before the engine does
+            while ran < 300:
+                loop()
+                ran += 1
+        finally:
+            ended.set()
+            resizer.join()
+    assert rows[:2].sum() == ran * len(values)
+    assert not rows[2:].any()
+
+
+def test_a_prepared_loop_called_by_many_at_once_runs_for_one_at_a_time(function):
+    adding = function("add_one_to_each", "void(long, long, double *)")
+    counts = np.zeros(20_000)
+    ran, busy = [], []
+    with kthreads.Pool(2) as pool:
+        loop = pool.prepare(adding, len(counts), counts)
+
+        def call():
+            for _ in range(200):
+                try:
+                    loop()
+                    ran.append(1)
+                except kthreads.ThreadStateError:
+                    busy.append(1)
+
+        callers = [threading.Thread(target=call) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+    assert len(ran) + len(busy) == 800
+    assert set(counts) == {len(ran)}
+
+
+def test_a_chunk_that_calls_its_own_loop_is_told_so(pool):
+    said = []
+
+    def body(begin, end):
+        with pytest.raises(kthreads.ThreadStateError, match="this loop runs already"):
+            loop()
+        said.append(begin)
+
+    loop = pool.prepare(body, 3, grain=1)
+    loop()
+    assert sorted(said) == [0, 1, 2]

@@ -1,0 +1,141 @@
+"""Threads: starts at once, forks while threading is busy, waits without end."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+
+import pytest
+from programs import FORK, printed
+
+import kthreads
+from kthreads import alive
+
+
+def fails(_):
+    raise ValueError("of the target")
+
+
+@pytest.mark.parametrize("is_python", [False, True])
+def test_a_thread_started_by_many_at_once_starts_once(function, is_python):
+    count_up = function("count_up", "int()")
+    ran = []
+    for _ in range(100):
+        thread = kthreads.Thread(ran.append, (1,)) if is_python else kthreads.Thread(count_up)
+        barrier, outcomes = threading.Barrier(4), []
+
+        def start(thread=thread, barrier=barrier, outcomes=outcomes):
+            barrier.wait()
+            try:
+                thread.start()
+                outcomes.append("started")
+            except kthreads.ThreadStateError as error:
+                outcomes.append(str(error))
+
+        starters = [threading.Thread(target=start) for _ in range(4)]
+        for starter in starters:
+            starter.start()
+        for starter in starters:
+            starter.join()
+        thread.join()
+        assert sorted(outcomes) == ["started"] + ["threads can only be started once"] * 3
+        assert thread not in alive._running
+    assert len(ran) == (100 if is_python else 0)
+
+
+def test_a_thread_whose_start_was_refused_can_be_started_later(monkeypatch):
+    thread = kthreads.Thread(lambda: 5)
+    monkeypatch.setattr("kthreads.thread.lib", Refusing(kthreads.thread.lib))
+    with pytest.raises(kthreads.ThreadLimitError):
+        thread.start()
+    assert thread not in alive._running
+    with pytest.raises(kthreads.ThreadStateError, match="before it is started"):
+        kthreads.wait([thread], timeout=5)
+    with pytest.raises(kthreads.ThreadStateError, match="before it is started"):
+        thread.join()
+    monkeypatch.undo()
+    thread.start()
+    thread.join()
+    assert thread.result == 5
+
+
+class Refusing:
+    """The engine, but that it has reached a limit."""
+
+    def __init__(self, lib):
+        self._lib = lib
+
+    def __getattr__(self, name):
+        return getattr(self._lib, name)
+
+    def kt_thread_start(self, *_):
+        return -11  # EAGAIN
+
+
+def test_a_forked_child_starts_threads_though_the_parent_was_in_threadings_lock():
+    assert (
+        printed(
+            FORK
+            + """
+import threading, kthreads
+held, forked = threading.Event(), threading.Event()
+def holds():
+    with threading._active_limbo_lock:   # as threading.enumerate() does
+        held.set()
+        forked.wait()
+def use():
+    thread = kthreads.Thread(lambda: 5)
+    thread.start()
+    thread.join()
+    assert thread.result == 5 and len(threading.enumerate()) == 1
+threading.Thread(target=holds).start()
+held.wait()
+pid = fork()
+forked.set()
+print(status_of(pid))
+""",
+            options=("-W", "ignore::DeprecationWarning"),
+        )
+        == "3\n"
+    )
+
+
+@pytest.mark.parametrize("target", [id, fails])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_python_thread_that_has_ended_keeps_no_argument_and_is_in_no_cycle(target):
+    class Large:
+        pass
+
+    gc.disable()
+    try:
+        argument = Large()
+        gone = weakref.ref(argument)
+        thread = kthreads.Thread(target, (argument,))
+        thread.start()
+        thread.join()
+        del argument
+        if thread.exception() is not None:
+            with pytest.raises(ValueError, match="of the target"):
+                print(thread.result)
+            thread.exception().__traceback__ = None  # the target's own frame has it
+        assert gone() is None
+        gone = weakref.ref(thread)
+        del thread
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_failed_python_thread_is_in_no_cycle():
+    gc.disable()
+    try:
+        thread = kthreads.Thread(fails, (1,))
+        thread.start()
+        thread.join()
+        gone = weakref.ref(thread)
+        del thread
+        assert gone() is None
+    finally:
+        gc.enable()

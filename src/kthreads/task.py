@@ -79,12 +79,37 @@ def lost() -> BrokenExecutor:
     return BrokenExecutor("the task was the parent's, and this is a process that it forked")
 
 
+class _CallingFuture(Future[Any]):
+    """A future that calls each of its callbacks once, whatever another one raises or a signal handler comes between."""
+
+    _done_callbacks: list[Callable[[Future[Any]], object]]
+
+    def _invoke_callbacks(self) -> None:
+        callbacks, failure = self._done_callbacks, None
+        first = iter(partial(callbacks.pop, 0), None)
+        while callbacks:
+            try:
+                # Taken out and called by one call into C: no exception of a signal handler comes in between.
+                next(map(operator.call, first, (self,)))
+            except Exception as error:
+                if not (isinstance(error, IndexError) and error.__traceback__ and error.__traceback__.tb_next is None):
+                    base.LOGGER.exception("exception calling callback for %r", self)
+                # else another thread has taken the last one
+            except BaseException as error:
+                failure = failure or error
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure, self  # its traceback has this frame
+
+
 # ---- Native tasks --------------------------------------------------------------------------------------------------------
 
 _INNARDS = frozenset(vars(Future()))
 
 
-class TaskFuture(Future[Any]):
+class TaskFuture(_CallingFuture):
     """The future of a native function: a concurrent.futures.Future whose call never takes the GIL.
 
     What it knows it asks the engine. The attributes of its base class come to be when somebody wants them, as do
@@ -152,19 +177,6 @@ class TaskFuture(Future[Any]):
             else:
                 notify_cancelled(self)
         self._invoke_callbacks()  # which an exception may have kept from it
-
-    def _invoke_callbacks(self) -> None:
-        """As that of the base class, but each callback is taken out as it is called, so that it is called once. One call
-        into C does both, and no exception of a signal handler comes in between."""
-        callbacks = self._done_callbacks
-        first = iter(partial(callbacks.pop, 0), None)
-        while callbacks:
-            try:
-                next(map(operator.call, first, (self,)))
-            except Exception as error:
-                if not (isinstance(error, IndexError) and error.__traceback__ and error.__traceback__.tb_next is None):
-                    base.LOGGER.exception("exception calling callback for %r", self)
-                # else another thread has taken the last one
 
     def lose(self) -> None:
         """In a forked child: ends it, unless the task was over before."""
@@ -255,7 +267,7 @@ def call_into(future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...]
         del future, fn, args, kwargs  # the future has the exception, which has this frame
 
 
-class PythonFuture(Future[Any]):
+class PythonFuture(_CallingFuture):
     """The future of a Python callable. Who waits for it waits in the engine, without a lock between two threads."""
 
     __slots__ = ("_failure", "_spin_ns", "task")

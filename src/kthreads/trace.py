@@ -35,7 +35,7 @@ class Trace:
         """Opens the file and records from now on. After an exception of it, too, `end` is to be called."""
         if _traced.setdefault(id(self._engine), self) is not self:
             raise ThreadStateError("the pool is being traced already")
-        self._file = open(self._path, "w", encoding="utf-8")
+        self._file = open(self._path, "w", encoding="utf-8")  # noqa: SIM115 (closed by `end`)
         self._events = ffi.new("kt_event[]", self._capacity)
         lib.kt_pool_trace(self._engine.handle, self._events, self._capacity)
 

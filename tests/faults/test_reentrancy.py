@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 from array import array
 from concurrent.futures import CancelledError
+from contextlib import suppress
 
 import pytest
 from interrupt import at_every_opcode
@@ -57,6 +58,8 @@ def test_a_handler_may_submit_at_any_point(small_pool, executor, minus, number):
         for fn, args in ((minus, (1, 2)), (abs, (-1,))):
             submitted.put(small_pool.submit(fn, *args))
             submitted.put(executor.submit(fn, *args))
+        for future in small_pool.submit_many(minus, [1.0], [2.0]):
+            submitted.put(future)
 
     def check():
         finish(submitted)
@@ -67,7 +70,9 @@ def test_a_handler_may_submit_at_any_point(small_pool, executor, minus, number):
     at_every_opcode(operation, handler=handler, check=check, may_return=True)
 
 
-@pytest.mark.parametrize("method", ["cancel", "done", "running", "cancelled", "add_done_callback"])
+@pytest.mark.parametrize(
+    "method", ["cancel", "done", "running", "cancelled", "add_done_callback", "result", "exception"]
+)
 @pytest.mark.parametrize("is_python", [False, True])
 def test_a_handler_may_use_a_future_at_any_point_of_its_life(small_pool, minus, method, is_python):
     def prepare():
@@ -76,7 +81,9 @@ def test_a_handler_may_use_a_future_at_any_point_of_its_life(small_pool, minus, 
 
     def handler(made):
         future, calls = made
-        getattr(future, method)(*([calls.append] if method == "add_done_callback" else []))
+        arguments = {"add_done_callback": [calls.append], "result": [0], "exception": [0]}.get(method, [])
+        with suppress(TimeoutError, CancelledError):
+            getattr(future, method)(*arguments)
 
     def operation(made):
         future, calls = made
@@ -105,6 +112,7 @@ def test_a_handler_may_cancel_a_loop_and_a_batch_at_any_point(pool, function, mi
         token, batch = made
         token.cancel()
         batch.cancel()
+        assert batch.done() or not batch[0].cancelled()
 
     def operation(made):
         token, batch = made
@@ -121,6 +129,7 @@ def test_a_handler_may_start_and_join_a_thread_at_any_point_of_another_ones_life
     def run_one(*_):
         thread = kthreads.Thread(minus, (1, 2))
         thread.start()
+        thread.is_alive()
         thread.join()
         assert thread.result == -1
 

@@ -1,0 +1,382 @@
+"""A soak: all public operations from eight threads at once, under random interrupts, forks, collections of garbage,
+resizes, quiets and shutdowns. Every future is accounted for, and memory and descriptors stay flat.
+
+    python benchmarks/soak.py --seconds 3600
+
+Prints a report as JSON. The exit status is 1 where something was lost, leaked, hung or wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import concurrent.futures
+import faulthandler
+import gc
+import json
+import os
+import queue
+import random
+import signal
+import sys
+import threading
+import time
+import traceback
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import kthreads
+from kthreads import alive, collector, task
+
+THREADS = 8
+PATIENCE = 60  # seconds after which what does not end hangs
+EXPECTED = (  # what operations may raise, as others shut down, resize and cancel meanwhile
+    kthreads.ThreadStateError,
+    kthreads.LoopCancelledError,
+    concurrent.futures.CancelledError,
+    TimeoutError,
+    RuntimeError,
+)
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def fails(number: int) -> int:
+    raise LookupError(number)
+
+
+class Interrupts:
+    """Raises KeyboardInterrupt in the main thread, at random times while it is armed."""
+
+    def __init__(self, mean: float) -> None:
+        self.count, self._armed, self._mean = 0, False, mean
+        signal.signal(signal.SIGINT, self._handle)
+        threading.Thread(target=self._send, daemon=True).start()
+
+    def _handle(self, *_: object) -> None:
+        if self._armed:
+            self._armed = False
+            self.count += 1
+            raise KeyboardInterrupt
+
+    def _send(self) -> None:
+        while True:
+            time.sleep(random.expovariate(1 / self._mean))
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def during(self, operation: Callable[[], object]) -> None:
+        try:
+            self._armed = True
+            operation()
+            self._armed = False
+        except KeyboardInterrupt:
+            pass
+
+
+class Soak:
+    """The pools that all threads use, and what they account for.
+
+    Attributes:
+        problems: what must not be, as text.
+    """
+
+    def __init__(self, seconds: float, seed: int, backend: str) -> None:
+        self.random = random.Random(seed)
+        self.end = time.monotonic() + seconds
+        self.problems: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self._backend = backend
+        self._futures: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._pools = [self._pool() for _ in range(3)]
+        self._executors = [kthreads.ThreadPoolExecutor(3) for _ in range(2)]
+        self._abs = kthreads.symbol(None, "abs", "int(int)")
+        self._chunk = kthreads.native(kthreads.symbol(None, "usleep", "int(unsigned)"))
+        self._add = kthreads.symbol("libm.so.6", "fmin", "double(double, double)")
+
+    def _pool(self) -> kthreads.Pool:
+        return kthreads.Pool(
+            self.random.randint(1, 4), queue_size=self.random.choice([1, 8, 4096]), backend=self._backend
+        )
+
+    def pool(self) -> kthreads.Pool:
+        return self.random.choice(self._pools)
+
+    def executor(self) -> kthreads.ThreadPoolExecutor:
+        return self.random.choice(self._executors)
+
+    def account(self, *futures: Any) -> None:
+        for future in futures:
+            self._futures.put(future)
+
+    # ---- Operations --------------------------------------------------------------------------------------------------
+
+    def submit(self) -> None:
+        number = self.random.randint(-99, 99)
+        fn = self.random.choice([self._abs, square, fails])
+        future = self.random.choice([self.pool, self.executor])().submit(fn, number)
+        self.account(future)
+        if fn is not fails and future.result(PATIENCE) != (abs(number) if fn is self._abs else square(number)):
+            self.problems.append(f"{fn}({number}) was {future.result()}")
+
+    def submit_and_leave(self) -> None:
+        called: list[object] = []
+        future = self.random.choice([self.pool, self.executor])().submit(self.random.choice([self._abs, square]), 3)
+        future.add_done_callback(called.append)
+        self.account(future)
+        if self.random.random() < 0.3:
+            future.cancel()
+
+    def submit_many(self) -> None:
+        count = self.random.choice([1, 10, 5000])
+        batch = self.pool().submit_many(self._abs, array("i", range(count)))
+        if self.random.random() < 0.3:
+            batch.cancel()
+        elif batch.results() != list(range(count)):
+            self.problems.append("a batch has wrong results")
+        self.account(batch[0], batch[-1])
+
+    def submit_many_in_python(self) -> None:
+        self.account(*self.pool().submit_many(square, range(20)))
+
+    def map_by_executor(self) -> None:
+        if list(self.executor().map(square, range(9), timeout=PATIENCE)) != [square(number) for number in range(9)]:
+            self.problems.append("map has wrong results")
+
+    def loop(self) -> None:
+        seen: list[int] = []
+        self.pool().parallel_for(
+            lambda begin, end: seen.extend(range(begin, end)), 50, grain=self.random.choice([None, 1])
+        )
+        if sorted(seen) != list(range(50)):
+            self.problems.append(f"a loop ran {len(seen)} items of 50")
+
+    def cancelled_loop(self) -> None:
+        token = kthreads.CancelToken()
+        self.pool().parallel_for(lambda begin, end: token.cancel(), 10_000, cancel=token, grain=1)
+
+    def loop_with_a_timeout(self) -> None:
+        self.pool().parallel_for(lambda begin, end: time.sleep(0.001), 1000, grain=1, timeout=0.01)
+
+    def failing_loop(self) -> None:
+        try:
+            self.pool().parallel_for(lambda begin, end: fails(begin), 10)
+        except LookupError:
+            return
+        self.problems.append("a failing loop has not failed")
+
+    def threads(self) -> None:
+        reuse = self.random.random() < 0.5
+        threads = [kthreads.Thread(self._abs, (-5,), reuse=reuse, backend=self._backend) for _ in range(3)]
+        threads += [kthreads.Thread(square, (5,), backend=self._backend)]
+        for thread in threads:
+            thread.start()
+        if kthreads.wait(threads, timeout=PATIENCE).not_done:
+            self.problems.append("threads do not end")
+        if [thread.result for thread in threads] != [5, 5, 5, 25]:
+            self.problems.append("threads have wrong results")
+
+    def coroutines(self) -> None:
+        async def main() -> None:
+            runs = [self.pool().run(fn, -4) for fn in (self._abs, abs) for _ in range(4)]
+            if await asyncio.wait_for(asyncio.gather(*runs), PATIENCE) != [4] * 8:
+                self.problems.append("coroutines have wrong results")
+
+        asyncio.run(main())
+
+    def process(self) -> None:
+        if kthreads.Process(["true"]).wait(PATIENCE) != 0:
+            self.problems.append("a process has failed")
+
+    def fork(self) -> None:
+        pool, executor = self.pool(), self.executor()
+        pid = os.fork()
+        if pid == 0:
+            self._live_in_a_child(pool, executor)
+        _end_of(pid, self.problems)
+
+    def _live_in_a_child(self, pool: kthreads.Pool, executor: kthreads.ThreadPoolExecutor) -> None:
+        status = 1
+        try:
+            faulthandler.dump_traceback_later(PATIENCE / 2, exit=True)
+            for use in (
+                lambda: pool.submit(self._abs, -1).result(),
+                lambda: executor.submit(abs, -1).result(),
+                self.loop,
+            ):
+                try:
+                    use()
+                except EXPECTED:
+                    continue  # it was shut down in the parent
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    def resize(self) -> None:
+        self.pool().resize(self.random.randint(1, 4), timeout=5)
+
+    def quiesce(self) -> None:
+        self.pool().quiesce(timeout=5)
+
+    def shut_down(self) -> None:
+        at = self.random.randrange(len(self._pools))
+        old, self._pools[at] = self._pools[at], self._pool()
+        old.shutdown(wait=self.random.random() < 0.8, cancel_futures=self.random.random() < 0.5)
+
+    def shut_down_an_executor(self) -> None:
+        at = self.random.randrange(len(self._executors))
+        old, self._executors[at] = self._executors[at], kthreads.ThreadPoolExecutor(self.random.randint(1, 4))
+        old.shutdown(cancel_futures=self.random.random() < 0.5)
+
+    def look(self) -> None:
+        self.pool().stats()
+        repr(self.pool())
+        kthreads.usage()
+
+    def tidy(self) -> None:
+        gc.collect()
+        kthreads.trim()
+
+    # ---- The run -----------------------------------------------------------------------------------------------------
+
+    OFTEN = (submit, submit, submit_and_leave, submit_many, submit_many_in_python, map_by_executor, loop, threads)
+    SELDOM = (
+        cancelled_loop, loop_with_a_timeout, failing_loop, coroutines, process, fork, resize, quiesce, shut_down,
+        shut_down_an_executor, look, tidy,
+    )  # fmt: skip
+
+    def one(self) -> None:
+        operation = self.random.choice(self.OFTEN if self.random.random() < 0.9 else self.SELDOM)
+        try:
+            operation(self)
+        except EXPECTED as error:
+            self.counts[f"{operation.__name__}: {type(error).__name__}"] += 1
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            self.problems.append(traceback.format_exc())
+        self.counts[operation.__name__] += 1
+
+    def work(self) -> None:
+        while time.monotonic() < self.end and not self.problems:
+            self.one()
+
+    def account_for_all(self) -> None:
+        """Those that were submitted have an end, once all that runs has ended."""
+        outcomes: Counter[str] = Counter()
+        while not self._futures.empty():
+            future = self._futures.get()
+            try:
+                error = future.exception(PATIENCE)
+            except concurrent.futures.CancelledError:
+                outcomes["cancelled"] += 1
+            except TimeoutError:
+                outcomes["lost"] += 1
+                self.problems.append(f"{future} never ends")
+            else:
+                outcomes["done" if error is None else f"failed by {type(error).__name__}"] += 1
+        self.counts.update({f"futures {outcome}": count for outcome, count in outcomes.items()})
+
+    def close(self) -> None:
+        for each in [*self._pools, *self._executors]:
+            each.shutdown()
+
+
+def _end_of(pid: int, problems: list[str]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        time.sleep(0.001)
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            problems.append("a forked child hangs")
+            return
+
+
+def resources() -> dict[str, int]:
+    """What must not grow, when all is quiet."""
+    collector._sweep()
+    gc.collect()
+    kthreads.trim()
+    deadline = time.monotonic() + 5
+    while (
+        len(os.listdir("/proc/self/task")) > 2 and time.monotonic() < deadline
+    ):  # those that have just been told to end
+        time.sleep(0.001)
+    kthreads.trim()
+    with open("/proc/self/statm") as file:
+        pages = int(file.read().split()[1])
+    return {
+        "resident_kib": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "LINKS": sorted(
+            os.readlink(f"/proc/self/fd/{fd}")
+            for fd in os.listdir("/proc/self/fd")
+            if os.path.islink(f"/proc/self/fd/{fd}")
+        ),
+        "threads": len(os.listdir("/proc/self/task")),
+        "tasks": len(task._python_tasks) + sum(len(each.pending) for each in collector._all()),
+        "threads of ours": len(alive._running),
+        "stacks": kthreads.usage().stacks,
+    }
+
+
+def round_of(seconds: float, seed: int, backend: str, interrupts: Interrupts) -> tuple[Soak, dict[str, int]]:
+    """A soak of so many seconds, and what is left after it."""
+    soak = Soak(seconds, seed, backend)
+    threads = [threading.Thread(target=soak.work) for _ in range(THREADS - 1)]
+    for thread in threads:
+        thread.start()
+    while time.monotonic() < soak.end and not soak.problems:
+        interrupts.during(soak.one)
+    for thread in threads:
+        thread.join(2 * PATIENCE)
+        if thread.is_alive():
+            faulthandler.dump_traceback()
+            soak.problems.append("a thread hangs")
+    if not soak.problems:
+        soak.close()
+        soak.account_for_all()
+        collector.collector().stop()
+    task._sweep_python()
+    return soak, resources()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--rounds", type=int, default=6, help="memory is compared after the second and the last one")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--backend", default="clone", choices=["clone", "clone3", "pthread"])
+    options = parser.parse_args()
+    if hasattr(sys, "setswitchinterval"):
+        sys.setswitchinterval(0.0005)
+    interrupts = Interrupts(0.01)
+    counts: Counter[str] = Counter()
+    left: list[dict[str, int]] = []
+    problems: list[str] = []
+    for number in range(options.rounds):
+        soak, after = round_of(options.seconds / options.rounds, options.seed + number, options.backend, interrupts)
+        counts.update(soak.counts)
+        left.append(after)
+        problems += soak.problems
+        if problems:
+            break
+    for name in ("descriptors", "threads", "tasks", "threads of ours", "stacks"):
+        if len(left) > 2 and left[-1][name] > left[1][name]:
+            problems.append(f"{name} grew from {left[1][name]} to {left[-1][name]}")
+    report = {
+        "seconds": options.seconds, "seed": options.seed, "backend": options.backend, "interrupts": interrupts.count,
+        "operations": dict(sorted(counts.items())), "left after each round": left, "problems": problems,
+    }  # fmt: skip
+    print(json.dumps(report, indent=1))
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

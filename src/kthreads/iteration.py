@@ -1,11 +1,11 @@
-"""Going through collections that others change, and doing something for each item whatever another one raises."""
+"""Doing all of something: for each item, whatever changes the collection or raises meanwhile, and to the end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-__all__ = ["for_each", "snapshot"]
+__all__ = ["carry_through", "for_each", "snapshot"]
 
 T = TypeVar("T")
 
@@ -18,6 +18,15 @@ def snapshot(items: Iterable[T]) -> list[T]:
             return list(items)
         except RuntimeError:
             continue
+
+
+def carry_through(action: Callable[[], object]) -> None:
+    """Does it, and after an exception once more: a signal handler may have cut it short. It goes on where it was."""
+    try:
+        action()
+    except BaseException:
+        action()
+        raise
 
 
 def for_each(action: Callable[[T], object], items: Iterable[T]) -> None:

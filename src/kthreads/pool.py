@@ -352,8 +352,8 @@ class Pool:
         finally:
             try:
                 trace.end()
-            except BaseException:
-                trace.end()  # a signal handler may have cut it short
+            except BaseException:  # of a signal handler, perhaps before the first instruction of `end`
+                trace.end()
                 raise
 
 

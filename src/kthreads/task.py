@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from kthreads import deadline
 from kthreads._native import ffi, lib
 from kthreads.collector import LEAST, Collector, Expected, native_tasks_of, next_tag
-from kthreads.iteration import for_each
+from kthreads.iteration import carry_through, for_each
 from kthreads.native import NativeFunction
 
 __all__ = [
@@ -279,10 +279,8 @@ class PythonFuture(_CallingFuture):
 
     def _await(self, timeout: float | None) -> None:
         """Waits. Where somebody has cancelled the task and did not say so yet, this does."""
-        if self._state in (base.PENDING, base.RUNNING):
-            wait_for(self.task, self._spin_ns, timeout)
-            if _state_of(self.task) in (_CANCELLED, _GONE):
-                self._end_without_call()
+        if self._state in (base.PENDING, base.RUNNING) and wait_for(self.task, self._spin_ns, timeout):
+            self._end_without_call()
 
     def result(self, timeout: float | None = None) -> Any:
         """What the callable returned, or raises what it raised."""
@@ -299,23 +297,26 @@ class PythonFuture(_CallingFuture):
 
     def cancel(self) -> bool:
         """Keeps the callable from being called, if no worker has taken it. Returns whether it will not be."""
-        if lib.kt_task_cancel(self.task) == 0:
-            self._end_without_call()
+        carry_through(self._end_without_call)
         return self.cancelled()
 
     def fail(self, error: BaseException) -> None:
         """The same, with an exception as its result."""
         if _state_of(self.task) < _RUNNING:
             self._failure = error  # before the state, by which it counts
-            if lib.kt_task_cancel(self.task) == 0:
-                self._end_without_call()
+            carry_through(self._end_without_call)
 
     def _end_without_call(self) -> None:
+        """Begun again after an exception, or by another thread, it does what is left to do."""
+        lib.kt_task_cancel(self.task)
+        if _state_of(self.task) not in (_CANCELLED, _GONE):
+            return
         if self._failure is None:
             notify_cancelled(self)
         else:
-            with suppress(InvalidStateError):  # by another thread, or before an exception
+            with suppress(InvalidStateError):
                 self.set_exception(self._failure)
+        self._invoke_callbacks()
 
 
 # Those that have not ended, whoever holds the pool: the engine uses their memory.

@@ -76,13 +76,14 @@ def leave(_):
     raise SystemExit("from a callback")
 
 
-def test_a_callback_that_ends_the_program_loses_no_other_future(pool, minus, caplog):
+def test_a_callback_that_ends_the_program_loses_no_other_future(pool, gate, caplog):
     seen = queue.SimpleQueue()
-    futures = [pool.submit(minus, 2, 1) for _ in range(50)]
-    for future in futures:
-        future.add_done_callback(
-            lambda future: seen.put(future) or leave(future) if future is futures[10] else seen.put(future)
-        )
+    futures = [pool.submit(*gate.call) for _ in range(50)]
+    for number, future in enumerate(futures):
+        future.add_done_callback(seen.put)
+        if number in (10, 20):
+            future.add_done_callback(leave)
+    gate.open()
     assert concurrent.futures.wait(futures, timeout=10).not_done == set()
     assert {seen.get(timeout=10) for _ in futures} == set(futures)
     pool.quiesce(timeout=10)

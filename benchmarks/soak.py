@@ -84,12 +84,14 @@ class Soak:
         problems: what must not be, as text.
     """
 
-    def __init__(self, seconds: float, seed: int, backend: str) -> None:
+    def __init__(self, seconds: float, seed: int, backend: str, without: list[str]) -> None:
         self.random = random.Random(seed)
         self.end = time.monotonic() + seconds
         self.problems: list[str] = []
         self.counts: Counter[str] = Counter()
         self._backend = backend
+        self._often = [each for each in self.OFTEN if each.__name__ not in without]
+        self._seldom = [each for each in self.SELDOM if each.__name__ not in without]
         self._futures: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._pools = [self._pool() for _ in range(3)]
         self._executors = [kthreads.ThreadPoolExecutor(3) for _ in range(2)]
@@ -251,7 +253,7 @@ class Soak:
     )  # fmt: skip
 
     def one(self) -> None:
-        operation = self.random.choice(self.OFTEN if self.random.random() < 0.9 else self.SELDOM)
+        operation = self.random.choice(self._often if self.random.random() < 0.9 else self._seldom)
         try:
             operation(self)
         except EXPECTED as error:
@@ -314,11 +316,6 @@ def resources() -> dict[str, int]:
     return {
         "resident_kib": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
         "descriptors": len(os.listdir("/proc/self/fd")),
-        "LINKS": sorted(
-            os.readlink(f"/proc/self/fd/{fd}")
-            for fd in os.listdir("/proc/self/fd")
-            if os.path.islink(f"/proc/self/fd/{fd}")
-        ),
         "threads": len(os.listdir("/proc/self/task")),
         "tasks": len(task._python_tasks) + sum(len(each.pending) for each in collector._all()),
         "threads of ours": len(alive._running),
@@ -326,9 +323,11 @@ def resources() -> dict[str, int]:
     }
 
 
-def round_of(seconds: float, seed: int, backend: str, interrupts: Interrupts) -> tuple[Soak, dict[str, int]]:
+def round_of(
+    seconds: float, seed: int, options: argparse.Namespace, interrupts: Interrupts
+) -> tuple[Soak, dict[str, int]]:
     """A soak of so many seconds, and what is left after it."""
-    soak = Soak(seconds, seed, backend)
+    soak = Soak(seconds, seed, options.backend, options.without)
     threads = [threading.Thread(target=soak.work) for _ in range(THREADS - 1)]
     for thread in threads:
         thread.start()
@@ -352,6 +351,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--rounds", type=int, default=6, help="memory is compared after the second and the last one")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--without", action="append", default=[], metavar="OPERATION", help="leave one out")
     parser.add_argument("--backend", default="clone", choices=["clone", "clone3", "pthread"])
     options = parser.parse_args()
     if hasattr(sys, "setswitchinterval"):
@@ -361,7 +361,7 @@ def main() -> int:
     left: list[dict[str, int]] = []
     problems: list[str] = []
     for number in range(options.rounds):
-        soak, after = round_of(options.seconds / options.rounds, options.seed + number, options.backend, interrupts)
+        soak, after = round_of(options.seconds / options.rounds, options.seed + number, options, interrupts)
         counts.update(soak.counts)
         left.append(after)
         problems += soak.problems

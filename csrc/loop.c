@@ -19,6 +19,11 @@ void kt_loop_stop(kt_loop *loop)
     atomic_compare_exchange_strong(stop_of(loop), &none, KT_STOP_ASKED);
 }
 
+void kt_cancel(int32_t *cancel)
+{
+    __atomic_store_n(cancel, 1, __ATOMIC_RELAXED); /* nothing else is told by it */
+}
+
 bool kt__loop_stopped(struct kt_loop *loop)
 {
     if (loop->cancel && __atomic_load_n(loop->cancel, __ATOMIC_RELAXED) != 0) {

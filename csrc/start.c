@@ -152,9 +152,6 @@ static int start_pthread(struct kt_thread *thread)
 
 static int start_new(struct kt_thread *thread)
 {
-    atomic_store_explicit(&thread->word, KT_STARTING, memory_order_relaxed);
-    atomic_store_explicit(&thread->run, kt__reusable(thread) ? KT_RUN_ACTIVE : KT_RUN_ENDED,
-                          memory_order_relaxed);
     int rc = thread->backend == KT_BACKEND_PTHREAD             ? start_pthread(thread)
              : thread->backend == KT_BACKEND_BARE_WITHOUT_LIBC ? start_bare(thread)
                                                                : start_clone(thread);
@@ -195,7 +192,11 @@ static int new_thread(const kt_spec *spec, const kt_call *call, struct kt_thread
     }
     fill_in(thread, spec, call);
     thread->reused = false;
-    *out = thread; /* before it runs: it may look there for itself */
+    atomic_store_explicit(&thread->word, KT_STARTING, memory_order_relaxed);
+    atomic_store_explicit(&thread->run, kt__reusable(thread) ? KT_RUN_ACTIVE : KT_RUN_ENDED,
+                          memory_order_relaxed);
+    /* Before it runs: it may look there for itself. Release: whoever finds it there finds it not ended. */
+    __atomic_store_n(out, thread, __ATOMIC_RELEASE);
     rc = start_new(thread);
     if (rc < 0) {
         kt__thread_recycle(thread);

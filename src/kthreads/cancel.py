@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kthreads._native import ffi
+from kthreads._native import ffi, lib
 
 __all__ = ["CancelToken"]
 
@@ -23,7 +23,7 @@ class CancelToken:
 
     def cancel(self) -> None:
         """Stops what it was given to: no further chunk is handed out. Safe in signal handlers."""
-        self.cdata[0] = 1
+        lib.kt_cancel(self.cdata)
 
     @property
     def cancelled(self) -> bool:

@@ -130,6 +130,8 @@ def _check_backend(backend: str, is_native: bool, reuse: bool) -> int:
         raise ValueError("a bare thread has no libc of its own: it can run native leaf functions only")
     if backend == "bare_without_libc" and reuse:
         raise ValueError("a bare thread cannot be reused")
+    if backend in ("clone", "clone3") and lib.kt_features() & lib.KT_FEATURE_SANITIZED:
+        return int(BACKENDS["pthread"])  # ThreadSanitizer learns of no others
     return int(BACKENDS[backend])
 
 

@@ -60,6 +60,7 @@ class Thread(threading.Thread):
     _function: NativeFunction | None = None
     _call: Call | _PythonCall | None = None
     _claim: object  # of who starts it
+    _is_starting = False  # by another thread, in the engine, which may yet refuse
     _place: Any = None  # from start to end: where the engine puts the handle, which dies with it
     _outcome: Any = None  # from the end on
     _returned: Any = None
@@ -128,19 +129,30 @@ class Thread(threading.Thread):
             assert self._call is not None
             place = self._place = _gc(_new(_PLACE), _free)
             alive.enter(self)
-            if (code := lib.kt_thread_start(place, self._spec.cdata, self._call.cdata)) < 0:
+            self._is_starting = True
+            code = lib.kt_thread_start(place, self._spec.cdata, self._call.cdata)
+            self._is_starting = False
+            if code < 0:
                 raise self._spec.error(-code)
         except BaseException:
-            if self.__dict__.get("_claim") is claim and not self._was_started():
-                alive.leave(self)
-                self._place = None
-                del self._claim
+            if self.__dict__.get("_claim") is claim:
+                self._is_starting = False
+                if not self._was_started():
+                    alive.leave(self)
+                    self._place = None
+                    del self._claim
             raise
 
     def _was_started(self) -> bool:
-        """Whether the engine has started it, ended or not. Not yet while another thread is about to."""
+        """Whether it was started, and has ended or not."""
+        return self._outcome is not None or self._place_of_handle() is not None
+
+    def _place_of_handle(self) -> Any:
+        """Where the handle is, from the start to the end. While the starter is in the engine, for the thread itself only."""
         place = self._place
-        return self._outcome is not None or (place is not None and bool(place[0]))
+        if place is None or not place[0]:
+            return None
+        return place if not self._is_starting or lib.kt_thread_ident(place[0]) == threading.get_ident() else None
 
     def _prepare_python(self) -> None:
         if sys.is_finalizing():
@@ -182,10 +194,9 @@ class Thread(threading.Thread):
         Raises:
             ThreadStateError: the thread was not started, or is the current one.
         """
-        place = self._place
-        if place is None or not place[0]:
-            if self._outcome is None:
-                raise ThreadStateError("cannot join thread before it is started")
+        if not self._was_started():
+            raise ThreadStateError("cannot join thread before it is started")
+        if (place := self._place) is None:
             return
         limit = deadline.after(timeout)
         slice_ns = deadline.SLICE_NS if limit is None else deadline.slice_ns(limit)
@@ -228,7 +239,7 @@ class Thread(threading.Thread):
         if place is None:
             return self._outcome is not None
         outcome = _new(_OUTCOME)
-        if not place[0] or lib.kt_thread_wait(place[0], 0, outcome) != 0:
+        if not place[0] or self._is_starting or lib.kt_thread_wait(place[0], 0, outcome) != 0:
             return False
         self._end(outcome)
         return True
@@ -239,8 +250,8 @@ class Thread(threading.Thread):
 
     def _while_alive(self) -> Any:
         """Where the handle is, if the thread has started and has not ended; else None."""
-        place = self._place
-        return place if place is not None and place[0] and not self._ended() else None
+        place = self._place_of_handle()
+        return None if place is None or self._ended() else place
 
     # ---- What it left behind --------------------------------------------------------------------------------------
 

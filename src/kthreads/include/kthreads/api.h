@@ -244,6 +244,9 @@ int kt_pool_run(kt_pool *pool, kt_loop *loop, int64_t timeout_ns);
 /* No further chunks: the running ones end, then kt_pool_run returns. From any thread. */
 void kt_loop_stop(kt_loop *loop);
 
+/* Sets the word that loops name as `cancel`. From any thread, or a signal handler. */
+void kt_cancel(int32_t *cancel);
+
 /* Whether a wait is to be given up, as for a signal: not 0 if so. */
 typedef int (*kt_interrupted)(void);
 

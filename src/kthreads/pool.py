@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kthreads import deadline, maparray
@@ -37,6 +38,14 @@ _TRACE_EVENTS = 1 << 18
 _FIRST_DELAY, _LONGEST_DELAY = 0.0005, 0.005  # seconds between two looks for room, on an event loop
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+@dataclass
+class _Turns:
+    """Those who wait for room on one event loop."""
+
+    lock: asyncio.Lock
+    waiting: int = 0
 
 
 class Pool:
@@ -94,7 +103,7 @@ class Pool:
             queue_size=queue_size,
             backend=backend,
         )
-        self._turns: weakref.WeakKeyDictionary[Any, asyncio.Lock] = weakref.WeakKeyDictionary()
+        self._turns: dict[Any, _Turns] = {}  # by the event loops in which coroutines wait for room
         self._engine = engine = Engine(spec, spec.error, spec.wait_spin_ns)
         spec.initializer_failed = functools.partial(_break_off, weakref.ref(engine))
         engine.start(spec.cdata)
@@ -251,20 +260,34 @@ class Pool:
         of them looks for room at a time."""
         import asyncio
 
-        if not self._waits_for_room:
-            self._engine.submit([task], wait=False)
-            return
-        turn = self._turns.get(event_loop) or self._turns.setdefault(event_loop, asyncio.Lock())
+        if not self._waits_for_room or event_loop not in self._turns:
+            try:
+                self._engine.submit([task], wait=False)
+            except queue.Full:
+                if not self._waits_for_room:
+                    raise
+            else:
+                return
+        turns = self._turns.setdefault(event_loop, _Turns(asyncio.Lock()))
+        turns.waiting += 1
+        try:
+            async with turns.lock:
+                await self._submit_when_there_is_room(task)
+        finally:
+            turns.waiting -= 1
+            if not turns.waiting:  # a lock that was waited for keeps its event loop alive
+                self._turns.pop(event_loop, None)
+
+    async def _submit_when_there_is_room(self, task: Submitted) -> None:
+        import asyncio
+
         delay = _FIRST_DELAY
-        async with turn:
-            while True:
-                try:
-                    self._engine.submit([task], wait=False)
-                except queue.Full:
-                    await asyncio.sleep(delay)
-                    delay = min(2 * delay, _LONGEST_DELAY)
-                else:
-                    return
+        while True:
+            try:
+                return self._engine.submit([task], wait=False)
+            except queue.Full:
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, _LONGEST_DELAY)
 
     # ---- Life ------------------------------------------------------------------------------------------------------
 

@@ -240,6 +240,22 @@ def test_those_that_wait_for_room_are_submitted_in_their_order(gate):
     assert order == list(range(8))
 
 
+def test_an_event_loop_in_which_somebody_waited_for_room_is_let_go(gate):
+    loops = []
+
+    async def main(pool):
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        runs = [asyncio.ensure_future(pool.run(*gate.call)) for _ in range(4)]
+        await asyncio.sleep(0.01)
+        gate.open()
+        await asyncio.gather(*runs)
+
+    with kthreads.Pool(1, queue_size=1) as pool:
+        asyncio.run(main(pool))
+        gc.collect()
+        assert loops[0]() is None
+
+
 def test_a_full_pool_that_is_to_raise_does_so_in_a_coroutine(gate):
     async def main():
         with kthreads.Pool(1, queue_size=2, when_full="raise") as pool:

@@ -299,7 +299,7 @@ class Point(ctypes.Structure):
         ("double *", ctypes.byref(ctypes.c_double())),
         ("double *", (ctypes.c_double * 2 * 3)()),
         ("void *", ctypes.c_void_p(8)),
-        ("char *", ctypes.c_char_p(b"x")),
+        ("const char *", ctypes.c_char_p(b"x")),
         ("struct point *", Point()),
         ("struct point *", ctypes.byref(Point())),
         ("void (*)(void)", ctypes.CFUNCTYPE(None)(lambda: None)),

@@ -7,7 +7,9 @@ argument's word. What it raises does not say which argument it was: `NativeFunct
 from __future__ import annotations
 
 import ctypes
+import gc
 import operator
+import re
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -114,6 +116,38 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
+def _is_numpy_scalar(value: Any) -> bool:
+    """Whether it is a number, or the like, of NumPy: as a buffer it shows memory of its own, or a copy. Structured ones
+    are not among them: they show the memory of their array."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.generic) and not isinstance(value, (bytes, str, numpy.void))
+
+
+def _memory_of_cffi(value: Any) -> list[Any]:
+    """The object that ``ffi.from_buffer`` has made an array of; cffi tells it to the garbage collector alone."""
+    return [held for held in gc.get_referents(value) if not isinstance(held, type)]
+
+
+def _memory_of_ctypes(value: Any) -> list[bytes]:
+    """The bytes that a pointer of ctypes points into, as far as it knows them."""
+    held = value._objects
+    candidates = held.values() if isinstance(held, dict) else [held]
+    address = ctypes.cast(value, ctypes.c_void_p).value or 0
+    return [
+        each for each in candidates if isinstance(each, bytes) and 0 <= address - _address_of_bytes(each) <= len(each)
+    ]
+
+
+def _address_of_bytes(value: bytes) -> int:
+    return int(_cast(_ADDRESS, _from_buffer(value)))
+
+
+def _holds_objects(text: str) -> bool:
+    """Whether items of this format (PEP 3118) are, or have in them, references to Python objects. The names of fields
+    stand between colons."""
+    return "O" in re.sub(r":[^:]*:", "", text)
+
+
 # ---- Pointers ------------------------------------------------------------------------------------------------------
 
 
@@ -136,6 +170,8 @@ class _Pointer:
     def __call__(self, value: Any, keep: list[Any]) -> int:
         if value is None:
             return 0
+        if _is_numpy_scalar(value):
+            return self._of_int(value)
         if isinstance(value, _CData):
             address = self._of_cffi(value)
         elif isinstance(value, bytes):
@@ -156,17 +192,19 @@ class _Pointer:
     def quick(self) -> Converter:
         """The same, with the path that most buffers take in one piece."""
         plain, writable = self._plain, not self._readonly
-        accepted: Any = None  # the dtype of the last NumPy array; most arrays have one of few, each a single object
+        # Of the last NumPy array; most have one of few dtypes, each a single object, which scalars share.
+        accepted: Any = None
+        kind: Any = None
 
         def convert(value: Any, keep: list[Any]) -> int:
-            nonlocal accepted
+            nonlocal accepted, kind
             dtype = getattr(value, "dtype", None)
             try:
-                if dtype is not accepted or dtype is None:
+                if dtype is not accepted or dtype is None or type(value) is not kind:
                     view = memoryview(value)
-                    if view.format not in plain:
+                    if view.format not in plain or _is_numpy_scalar(value):
                         return self(value, keep)
-                    accepted = dtype
+                    accepted, kind = dtype, type(value)
                 memory = _from_buffer(_BYTES, value, writable)
             except (TypeError, ValueError, BufferError):
                 return self(value, keep)
@@ -184,6 +222,8 @@ class _Pointer:
             fits = self._types[ctype] = ctype.kind in ("pointer", "array", "function") and self._fits(ctype)
         if not fits:
             raise self._refusal(f"does not take <cdata {ctype.cname!r}>: cast it if you mean it")
+        if ctype.kind == "array":
+            self._check_writable(_memory_of_cffi(value))
         return int(_cast(_ADDRESS, value))
 
     def _fits(self, ctype: Any) -> bool:
@@ -215,6 +255,7 @@ class _Pointer:
             if found.pointee is None:
                 raise self._refusal(f"does not take a ctypes {kind.__name__}: pass ctypes.byref() of it")
             self._check_ctypes(found.pointee, kind.__name__)
+            self._check_writable(_memory_of_ctypes(value))
         return ctypes.cast(value, ctypes.c_void_p).value or 0
 
     def _check_ctypes(self, item: CType, name: str) -> None:
@@ -233,26 +274,39 @@ class _Pointer:
             )
         return address
 
-    def _of_int(self, value: int) -> int:
-        if self.item.kind != "void" or isinstance(value, bool):
+    def _of_int(self, value: Any) -> int:
+        """An address. A NumPy scalar is a number, too, not the memory that it would show as a buffer."""
+        if self.item.kind != "void" or isinstance(value, bool) or not hasattr(value, "__index__"):
             raise self._refusal(
                 f"does not take {_kind(value)}: an address goes where a parameter is void *; "
-                "pass a pointer of cffi or ctypes"
+                "pass a pointer of cffi or ctypes, or an array"
             )
+        value = operator.index(value)
         if not 0 <= value < 1 << 64:
             raise OverflowError(f"{value} is not an address (0 to 2**64 - 1)")
         return int(value)
 
     # ---- Values that are memory ----------------------------------------------------------------------------------
 
+    def _check_writable(self, memories: Sequence[Any]) -> None:
+        """Looks at the objects whose memory a pointer is known to point to."""
+        for memory in memories:
+            if isinstance(memory, bytes):
+                self._check_bytes()
+            elif not self._readonly and memoryview(memory).readonly:
+                raise self._refusal(f"may be written to, and the memory is read-only: {self._advice()}")
+
+    def _check_bytes(self) -> None:
+        if self.item.const is False or (self.item.const is None and self.item.kind == "opaque"):
+            raise self._refusal(f"may be written to, and bytes are read-only: pass a bytearray, or {self._advice()}")
+
     def _of_bytes(self, value: bytes, keep: list[Any]) -> int:
         if not (self.item.kind in ("void", "opaque") or self.item.is_byte):
             raise self._refusal(
                 "does not take bytes: pass a buffer of its own type, such as a NumPy array or array.array"
             )
-        if self.item.const is False or (self.item.const is None and self.item.kind == "opaque"):
-            raise self._refusal(f"may be written to, and bytes are read-only: pass a bytearray, or {self._advice()}")
-        memory = _from_buffer(value)
+        self._check_bytes()
+        memory = _from_buffer(bytes(value))  # of a subclass, such as NumPy's, too
         keep.append(memory)
         return int(_cast(_ADDRESS, memory))
 
@@ -292,7 +346,7 @@ class _Pointer:
 
     def _takes_format(self, text: str, size: int) -> bool:
         order, code = (text[0], text[1:]) if text[:1] in tuple("@=<>!^") else ("@", text)
-        if "O" in code:
+        if _holds_objects(text):
             return False
         if self.item.kind in ("void", "opaque"):
             return True

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 import kthreads
 from kthreads._native import ffi
+from kthreads.declaration import parse
 from kthreads.native import is_native
-from kthreads.signature import parse
 
 INTEGERS = {
     "int8_t": (-(2**7), 2**7 - 1, "same_i8"),

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "kthreads"
 
 # Each module may import those of the lines above its own.
 LAYERS = [
-    {"limits", "perworker", "cancel", "poolstats", "elf", "deadline", "iteration"},
+    {"limits", "perworker", "cancel", "poolstats", "elf", "deadline", "iteration", "foreign_memory"},
     {"errors", "items"},
     {"flags", "interop", "signature", "pidfd"},
     {"facts", "flagnames", "situation"},
@@ -28,7 +28,7 @@ LAYERS = [
     {"rules"},
     {"cautions", "flagcheck"},
     {"explanation"},
-    {"convert", "namespace"},
+    {"convert", "namespace", "declaration"},
     {"native", "alive", "spec", "steps", "permit", "target", "awaiting"},
     {"launch", "mounts", "idmap", "capabilities"},
     {"child", "container"},

@@ -7,9 +7,7 @@ argument's word. What it raises does not say which argument it was: `NativeFunct
 from __future__ import annotations
 
 import ctypes
-import gc
 import operator
-import re
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +16,7 @@ from operator import itemgetter
 from typing import Any, cast
 
 from kthreads._native import ffi, lib
+from kthreads.foreign_memory import holds_objects, is_numpy_scalar, memory_of_cffi, memory_of_ctypes
 from kthreads.signature import CType, Signature, from_cffi, from_ctypes
 
 Converter = Callable[[Any, list[Any]], Any]
@@ -116,38 +115,6 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _is_numpy_scalar(value: Any) -> bool:
-    """Whether it is a number, or the like, of NumPy: as a buffer it shows memory of its own, or a copy. Structured ones
-    are not among them: they show the memory of their array."""
-    numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(value, numpy.generic) and not isinstance(value, (bytes, str, numpy.void))
-
-
-def _memory_of_cffi(value: Any) -> list[Any]:
-    """The object that ``ffi.from_buffer`` has made an array of; cffi tells it to the garbage collector alone."""
-    return [held for held in gc.get_referents(value) if not isinstance(held, type)]
-
-
-def _memory_of_ctypes(value: Any) -> list[bytes]:
-    """The bytes that a pointer of ctypes points into, as far as it knows them."""
-    held = value._objects
-    candidates = held.values() if isinstance(held, dict) else [held]
-    address = ctypes.cast(value, ctypes.c_void_p).value or 0
-    return [
-        each for each in candidates if isinstance(each, bytes) and 0 <= address - _address_of_bytes(each) <= len(each)
-    ]
-
-
-def _address_of_bytes(value: bytes) -> int:
-    return int(_cast(_ADDRESS, _from_buffer(value)))
-
-
-def _holds_objects(text: str) -> bool:
-    """Whether items of this format (PEP 3118) are, or have in them, references to Python objects. The names of fields
-    stand between colons."""
-    return "O" in re.sub(r":[^:]*:", "", text)
-
-
 # ---- Pointers ------------------------------------------------------------------------------------------------------
 
 
@@ -170,7 +137,7 @@ class _Pointer:
     def __call__(self, value: Any, keep: list[Any]) -> int:
         if value is None:
             return 0
-        if _is_numpy_scalar(value):
+        if is_numpy_scalar(value):
             return self._of_int(value)
         if isinstance(value, _CData):
             address = self._of_cffi(value)
@@ -202,7 +169,7 @@ class _Pointer:
             try:
                 if dtype is not accepted or dtype is None or type(value) is not kind:
                     view = memoryview(value)
-                    if view.format not in plain or _is_numpy_scalar(value):
+                    if view.format not in plain or is_numpy_scalar(value):
                         return self(value, keep)
                     accepted, kind = dtype, type(value)
                 memory = _from_buffer(_BYTES, value, writable)
@@ -223,7 +190,7 @@ class _Pointer:
         if not fits:
             raise self._refusal(f"does not take <cdata {ctype.cname!r}>: cast it if you mean it")
         if ctype.kind == "array":
-            self._check_writable(_memory_of_cffi(value))
+            self._check_writable(memory_of_cffi(value))
         return int(_cast(_ADDRESS, value))
 
     def _fits(self, ctype: Any) -> bool:
@@ -255,7 +222,7 @@ class _Pointer:
             if found.pointee is None:
                 raise self._refusal(f"does not take a ctypes {kind.__name__}: pass ctypes.byref() of it")
             self._check_ctypes(found.pointee, kind.__name__)
-            self._check_writable(_memory_of_ctypes(value))
+            self._check_writable(memory_of_ctypes(value))
         return ctypes.cast(value, ctypes.c_void_p).value or 0
 
     def _check_ctypes(self, item: CType, name: str) -> None:
@@ -346,7 +313,7 @@ class _Pointer:
 
     def _takes_format(self, text: str, size: int) -> bool:
         order, code = (text[0], text[1:]) if text[:1] in tuple("@=<>!^") else ("@", text)
-        if _holds_objects(text):
+        if holds_objects(text):
             return False
         if self.item.kind in ("void", "opaque"):
             return True

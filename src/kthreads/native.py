@@ -15,8 +15,9 @@ from typing import Any, NoReturn
 from kthreads import elf
 from kthreads._native import ffi, lib
 from kthreads.convert import INTEGERS_AT, plan_of
+from kthreads.declaration import parse
 from kthreads.errors import LibraryMismatchError, LibraryNotFoundError, SymbolNotFoundError
-from kthreads.signature import CType, Signature, from_cffi_function, from_ctypes, parse
+from kthreads.signature import CType, Signature, from_cffi_function, from_ctypes
 
 __all__ = ["Call", "NativeFunction", "is_native", "native", "symbol"]
 

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import platform
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 from kthreads._native import ffi, lib
 
-_TOKEN = re.compile(r"\s*(\.\.\.|[A-Za-z_]\w*|\d+|[*()\[\],])")
-_QUALIFIERS = frozenset(["const", "volatile", "restrict", "__restrict", "__restrict__", "register", "extern", "static"])
-_BASE_WORDS = frozenset(
-    ["void", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "_Complex", "__int128"]
-)
-_ALIASES = {"Py_ssize_t": "ssize_t"}  # what Cython writes and cffi does not know
-_TAGS = frozenset(["struct", "union", "enum"])
 _WIDE_CHARACTERS = frozenset(["wchar_t", "char16_t", "char32_t"])
 _COMPLEX = {"_cffi_float_complex_t": "float _Complex", "_cffi_double_complex_t": "double _Complex"}
-_FOR_INSTANCE = "write it as C declares it, such as 'double(int, const double *)'"
 
 
 @dataclass(frozen=True)
@@ -43,13 +34,19 @@ class CType:
 
     @cached_property
     def text(self) -> str:
-        """The type as C writes it."""
-        if self.pointee is None:
-            return f"const {self.name}" if self.const else self.name
-        if self.target.kind == "function":
-            return self.target.name.replace("(*)", f"({'*' * self.depth})", 1)
-        inner = self.pointee.text
-        return f"{inner}{'' if inner.endswith('*') else ' '}*{'const' if self.const else ''}"
+        """The type as C writes it, and as `parse` reads it."""
+        return self._declare("")
+
+    def _declare(self, inner: str) -> str:
+        """The declaration of what is declared by `inner`, from the inside out, as of this type."""
+        if self.pointee is not None:
+            star = "*const" if self.const else "*"
+            inner = star + (" " if self.const and inner[:1] == "*" else "") + inner
+            return self.pointee._declare(f"({inner})" if self.pointee.kind == "function" else inner)
+        if self.prototype is not None:
+            return self.prototype.result._declare(f"{inner}({self.prototype.texts})")
+        base = f"const {self.name}" if self.const else self.name
+        return f"{base}{' ' if inner.startswith(('*', '(*')) else ''}{inner}"
 
     @cached_property
     def target(self) -> CType:
@@ -69,8 +66,9 @@ class CType:
     @cached_property
     def abi(self) -> tuple[Any, ...]:
         """The type without its spelling: layouts, levels of pointers, and const, which a call does not look at."""
-        name = self.name if self.kind in ("opaque", "function") else ""
-        return (self.layout, name, self.const, None if self.pointee is None else self.pointee.abi)
+        name = self.name if self.kind == "opaque" else ""
+        behind = None if self.pointee is None else self.pointee.abi
+        return (self.layout, name, self.const, behind, None if self.prototype is None else self.prototype.abi)
 
     @property
     def is_byte(self) -> bool:
@@ -86,18 +84,40 @@ class Prototype:
     parameters: tuple[CType, ...]
     variable: bool
 
-    def __str__(self) -> str:
-        texts = [parameter.text for parameter in self.parameters] + ["..."] * self.variable
-        return f"{self.result.text} (*)({', '.join(texts) or 'void'})"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "result", _plain_result(self.result))
+
+    @property
+    def texts(self) -> str:
+        """What stands between its parentheses."""
+        return ", ".join([parameter.text for parameter in self.parameters] + ["..."] * self.variable) or "void"
+
+    @property
+    def abi(self) -> tuple[Any, ...]:
+        """As of CType."""
+        return (self.result.abi, *(parameter.abi for parameter in self.parameters), self.variable)
 
 
 VOID = CType("void", 0, False, "void")
 _CHAR_SIGNED = platform.machine() == "x86_64"  # not on aarch64; cffi does not tell
 
 
+def function_type(result: CType, parameters: tuple[CType, ...], variable: bool) -> CType:
+    return CType("function", 0, False, "", prototype=Prototype(result, parameters, variable))
+
+
 def pointer_to(pointee: CType) -> CType:
     """The type of a pointer to this type."""
     return CType("pointer", 8, False, "", pointee)
+
+
+def _plain_result(result: CType) -> CType:
+    """The type of a result, but that a pointer to a function is one to void: C's way to write that is not worth reading."""
+    return (
+        pointer_to(replace(VOID, const=False))
+        if result.pointee is not None and result.target.kind == "function"
+        else result
+    )
 
 
 @dataclass(frozen=True)
@@ -112,11 +132,12 @@ class Signature:
     parameters: tuple[CType, ...]
 
     def __post_init__(self) -> None:
-        if self.result.target.kind == "function":  # C's way to write that is not worth reading
-            object.__setattr__(self, "result", pointer_to(VOID))
+        object.__setattr__(self, "result", _plain_result(self.result))
         _check_by_value(self.result, self)
         for parameter in self.parameters:
             _check_by_value(parameter, self)
+            if parameter.kind == "void":
+                raise TypeError(f"a parameter of '{self}' is void, which is no value: leave it out, or pass a pointer")
         floats = sum(parameter.kind == "float" for parameter in self.parameters)
         for count, limit, what in (
             (len(self.parameters) - floats, lib.KT_INTEGER_ARGUMENTS, "integers and pointers"),
@@ -131,7 +152,7 @@ class Signature:
     @cached_property
     def text(self) -> str:
         """The canonical C text, const included."""
-        return f"{self.result.text}({', '.join(parameter.text for parameter in self.parameters) or 'void'})"
+        return CType("function", 0, False, "", prototype=Prototype(self.result, self.parameters, False)).text
 
     def __str__(self) -> str:
         return self.text
@@ -183,6 +204,14 @@ def _check_by_value(ctype: CType, signature: Signature) -> None:
         )
 
 
+def variable_arguments(text: str) -> str:
+    """Why a function that takes any number of arguments cannot be called."""
+    return (
+        f"{text!r} takes a variable number of arguments, which travel in another way: "
+        "wrap the function in a C function of fixed parameters"
+    )
+
+
 # ---- From cffi's types ---------------------------------------------------------------------------------------------
 
 
@@ -194,7 +223,7 @@ def from_cffi_function(ctype: Any) -> Signature:
         TypeError: a call cannot be made of it; the message says why.
     """
     if ctype.ellipsis:
-        raise TypeError(_variable(ctype.cname))
+        raise TypeError(variable_arguments(ctype.cname))
     return Signature(from_cffi(ctype.result), tuple(map(from_cffi, ctype.args)))
 
 
@@ -208,7 +237,7 @@ def from_cffi(ctype: Any, const: bool | None = None) -> CType:
     if kind == "array":
         return pointer_to(_element(ctype))
     if kind == "function":
-        return pointer_to(CType("function", 0, False, name.replace("(*)", " (*)", 1)))
+        return pointer_to(function_type(from_cffi(ctype.result), tuple(map(from_cffi, ctype.args)), ctype.ellipsis))
     if kind in ("primitive", "enum"):
         return _primitive(ctype, name, const)
     return CType("opaque", 0, False, name, const=const)
@@ -260,179 +289,6 @@ def from_ctypes(kind: Any) -> CType:
     if isinstance(code, type):
         return pointer_to(from_ctypes(code))
     if isinstance(kind, type) and issubclass(kind, ctypes._CFuncPtr):  # type: ignore[attr-defined]
-        return pointer_to(CType("function", 0, False, "void (*)(void)"))
+        restype, argtypes = getattr(kind, "_restype_", None), getattr(kind, "_argtypes_", ())
+        return pointer_to(function_type(from_ctypes(restype), tuple(map(from_ctypes, argtypes)), False))
     return CType("opaque", 0, False, f"struct {getattr(kind, '__name__', kind)}")
-
-
-# ---- From text -----------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=1024)
-def parse(text: str) -> Signature:
-    """The signature that a C declaration gives, such as ``double(int, const double *)``; names are optional.
-
-    The names of basic types are cffi's to know. An unknown name counts as opaque behind a pointer.
-
-    Raises:
-        TypeError: it is no function, or a call cannot be made of it; the message says why.
-    """
-    return _Declaration(text).function()
-
-
-def _variable(text: str) -> str:
-    return (
-        f"{text!r} takes a variable number of arguments, which travel in another way: "
-        "wrap the function in a C function of fixed parameters"
-    )
-
-
-class _Declaration:
-    """A declaration being read: types from left to right, declarators from the inside out."""
-
-    def __init__(self, text: str) -> None:
-        if not isinstance(text, str):
-            raise TypeError(f"a signature is a str, not {type(text).__name__}: {_FOR_INSTANCE}")
-        self.text = text
-        self.tokens: list[str] = []
-        self.at = 0
-        end = 0
-        body = text.rstrip().removesuffix(";").rstrip()
-        while end < len(body):
-            match = _TOKEN.match(body, end)
-            if match is None:
-                raise self.error(f"{body[end:].split()[0]!r} is not understood")
-            self.tokens.append(match[1])
-            end = match.end()
-
-    def error(self, problem: str) -> TypeError:
-        return TypeError(f"{self.text!r} is not a C function, {problem}: {_FOR_INSTANCE}")
-
-    def next(self, offset: int = 0) -> str:
-        at = self.at + offset
-        return self.tokens[at] if at < len(self.tokens) else ""
-
-    def take(self, expected: str = "") -> str:
-        token = self.next()
-        if not token or (expected and token != expected):
-            found = repr(token) if token else "the end"
-            raise self.error(f"{expected!r} was expected, not {found}" if expected else "it ends too early")
-        self.at += 1
-        return token
-
-    def function(self) -> Signature:
-        """Reads it all."""
-        found = self.declarator(self.specifiers())
-        if self.next():
-            raise self.error(f"{self.next()!r} is one too many")
-        prototype = (found.pointee or found).prototype
-        if prototype is None:
-            raise self.error("it has no parameter list")
-        if prototype.variable:
-            raise TypeError(_variable(self.text))
-        return Signature(prototype.result, prototype.parameters)
-
-    def specifiers(self) -> CType:
-        """The words before the declarator; cffi knows what they mean together."""
-        words: list[str] = []
-        const = False
-        while _is_word(token := self.next()):
-            if token in _QUALIFIERS:
-                const = const or token == "const"
-            elif token in _TAGS and not words:
-                words.append(self.take())
-                if not _is_word(self.next()):
-                    raise self.error(f"{token} needs a name")
-                words.append(self.next())
-            elif not words or (token in _BASE_WORDS and words[-1] in _BASE_WORDS):
-                words.append(token)
-            else:
-                break  # the name of what is declared
-            self.at += 1
-        if not words:
-            raise self.error("a type is missing")
-        name = _ALIASES.get(words[0], " ".join(words))
-        ctype = None if "__int128" in words else _typeof(name)  # which cffi would take for a name
-        if ctype is not None:
-            return from_cffi(ctype, const)
-        if words[0] in _BASE_WORDS:
-            raise self.error(f"{name!r} is no type that kthreads knows")
-        return CType("opaque", 0, False, name, const=const)
-
-    def declarator(self, base: CType) -> CType:
-        """What is declared: the base type behind pointers, arrays and parameter lists."""
-        while self.next() == "*":
-            self.at += 1
-            const = False
-            while self.next() in _QUALIFIERS:
-                const = self.take() == "const" or const
-            assert base.kind != "array" or base.pointee is not None
-            base = CType("pointer", 8, False, "", base.pointee if base.kind == "array" else base, const)
-        if self.next() == "(" and self.next(1) == "*":
-            return self.grouped(base)
-        if _is_word(self.next()):
-            name = self.take()
-            if _typeof(name) is not None:
-                raise self.error(f"{name!r} is one type too many")
-        return self.suffixes(base)
-
-    def grouped(self, base: CType) -> CType:
-        """A declarator in parentheses, as of a pointer to a function: what follows them binds first."""
-        self.take("(")
-        begin, depth = self.at, 1
-        while depth:
-            depth += {"(": 1, ")": -1}.get(self.take(), 0)
-        base = self.suffixes(base)
-        end, self.at = self.at, begin
-        found = self.declarator(base)
-        self.take(")")
-        self.at = end
-        return found
-
-    def suffixes(self, base: CType) -> CType:
-        """A parameter list, or the brackets of an array."""
-        if self.next() == "(":
-            prototype = Prototype(replace(base, const=None), *self.parameters())
-            return CType("function", 0, False, str(prototype), prototype=prototype)
-        if self.next() != "[":
-            return base
-        while self.next() == "[":
-            while self.take() != "]":
-                pass
-        return CType("array", 0, False, "", base)
-
-    def parameters(self) -> tuple[tuple[CType, ...], bool]:
-        """The parameters, and whether any number of others may follow."""
-        self.take("(")
-        found: list[CType] = []
-        if self.next() == "void" and self.next(1) == ")":
-            self.take()
-        while self.next() != ")":
-            if found:
-                self.take(",")
-            if self.next() == "...":
-                self.take()
-                self.take(")")
-                return tuple(found), True
-            found.append(_as_parameter(self.declarator(self.specifiers())))
-        self.take(")")
-        return tuple(found), False
-
-
-def _is_word(token: str) -> bool:
-    return token[:1].isalpha() or token[:1] == "_"
-
-
-def _typeof(name: str) -> Any:
-    try:
-        return ffi.typeof(name)
-    except (ffi.error, ValueError):
-        return None
-
-
-def _as_parameter(ctype: CType) -> CType:
-    """Arrays and functions are passed as pointers, and what is copied need not be const."""
-    if ctype.kind == "function":
-        return pointer_to(ctype)
-    if ctype.kind == "array" and ctype.pointee is not None:
-        return pointer_to(ctype.pointee)
-    return replace(ctype, const=None)

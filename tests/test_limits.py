@@ -61,7 +61,7 @@ def test_the_default_number_of_workers_can_be_set():
     kthreads.set_default_workers(3)
     with kthreads.Pool() as pool:
         assert pool.workers == kthreads.default_workers() == 3
-    with pytest.raises(ValueError, match="1 or more"):
+    with pytest.raises(ValueError, match="from 1 to 4096"):
         kthreads.set_default_workers(0)
 
 
@@ -75,5 +75,5 @@ def test_the_default_number_of_workers_can_be_limited_and_is_then_never_larger()
     limits.limit_default_workers(4)
     kthreads.set_default_workers(5)
     assert kthreads.default_workers() == 5
-    with pytest.raises(ValueError, match="1 or more"):
+    with pytest.raises(ValueError, match="from 1 to 4096"):
         limits.limit_default_workers(0)

@@ -10,7 +10,7 @@ from typing import Any
 from kthreads import permit
 from kthreads._native import lib
 from kthreads.errors import ThreadStateError
-from kthreads.flags import CloneFlags
+from kthreads.flags import CloneFlags, flags_of
 from kthreads.namespace import KINDS, kinds_in
 from kthreads.target import Target, open_namespace
 
@@ -154,7 +154,7 @@ def unshare(flags: CloneFlags | int) -> Entry:
             thread shares FS with others.
         NamespaceError: a privilege is missing, or a limit is reached.
     """
-    flags = CloneFlags(flags)
+    flags = flags_of(flags)
     permit.before_unshare(flags)
     way_back, no_return = _way_back_from(flags)
     code = lib.kt_unshare(int(flags))
@@ -186,7 +186,7 @@ def setns(target: int | str | os.PathLike[str] | Any, flags: CloneFlags | int = 
     """
     at = Target(target)
     try:
-        entered = at.flags(CloneFlags(flags))
+        entered = at.flags(flags_of(flags))
         permit.before_setns(entered)
         way_back, no_return = _way_back_from(entered)
         code = lib.kt_setns(at.fd, int(entered)) if entered else 0

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from typing import Any, NoReturn
-
-from kthreads import limits
 
 
 class KThreadsError(Exception):
-    """Base class of all exceptions that are kthreads' own. They can be pickled, attributes included."""
+    """Base class of all exceptions that are kthreads' own. They can be pickled and copied, attributes included."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self.args), self.__dict__
+        names = [getattr(self, name, None) for name in _OF_OSERROR] if isinstance(self, OSError) else []
+        return _restore, (type(self), self.args, names), self.__dict__
 
 
-def _restore(kind: type[KThreadsError], args: tuple[Any, ...]) -> KThreadsError:
-    """An exception without a call of its __init__, which makes a message of other arguments."""
-    error = kind.__new__(kind, *args)
+_OF_OSERROR = ("errno", "strerror", "filename", "filename2")
+
+
+def _restore(kind: type[KThreadsError], args: tuple[Any, ...], of_oserror: list[Any]) -> KThreadsError:
+    """An exception without a call of an __init__ of ours, which makes a message of other arguments."""
+    has_init = any("__init__" in vars(each) for each in kind.__mro__ if issubclass(each, KThreadsError))
+    error = kind.__new__(kind, *args) if has_init else kind(*args)
     error.args = args
+    for name, value in zip(_OF_OSERROR, of_oserror, strict=False):
+        if value is not None:  # OSError's own attributes, which are not in its arguments
+            setattr(error, name, value)
     return error
 
 
@@ -146,20 +153,30 @@ class LoopTimeoutError(LoopCancelledError, TimeoutError):
     """A parallel loop was stopped as its time was over."""
 
 
-def start_error(code: int, *, settings: str, missing: str | None, elsewhere: bool = False) -> Exception:
+def start_error(
+    code: int,
+    *,
+    settings: str,
+    missing: str | None,
+    limits: Callable[[], str],
+    memory_limits: Callable[[], str],
+    elsewhere: bool = False,
+) -> Exception:
     """The exception for a thread that did not start.
 
     Args:
         code: the positive errno value.
         settings: the settings that were asked for, as text; empty for none.
         missing: what the libc probe did not find, or None.
+        limits: describes the limits on threads, where one is reached.
+        memory_limits: those on memory.
         elsewhere: whether the starter's children go to another PID namespace than its own.
     """
     reason = os.strerror(code)
     if code == errno.EAGAIN:
-        return ThreadLimitError(code, f"can't start new thread: a limit is reached ({limits.describe()})")
+        return ThreadLimitError(code, f"can't start new thread: a limit is reached ({limits()})")
     if code == errno.ENOMEM:
-        return ThreadMemoryError(f"can't start new thread: no memory for its stack ({limits.describe_memory()})")
+        return ThreadMemoryError(f"can't start new thread: no memory for its stack ({memory_limits()})")
     if code == errno.ENOTSUP and missing is not None:
         return LibcError(
             f"this libc is not one that kthreads understands: {missing!r} was not found or not as expected; "

@@ -7,7 +7,7 @@ import os
 
 from kthreads.errors import FlagError, NamespaceError, UnsupportedError
 from kthreads.flagnames import text
-from kthreads.flags import SHARE_ALL, THREAD_NAMESPACES, CloneFlags
+from kthreads.flags import SHARE_ALL, THREAD_NAMESPACES, CloneFlags, flags_of
 from kthreads.rule import Problem, Request
 from kthreads.rules import problems
 from kthreads.situation import Situation
@@ -57,14 +57,14 @@ def check(
     return request.flags
 
 
-def check_thread_flags(share: CloneFlags, namespaces: CloneFlags) -> int:
+def check_thread_flags(share: CloneFlags | int, namespaces: CloneFlags | int) -> int:
     """The two as one number for the clone of a thread; FlagError or ValueError with the rule that they break.
 
     Args:
         share: any of FS, FILES and SYSVSEM.
         namespaces: any of `THREAD_NAMESPACES`.
     """
-    share, namespaces = F(share), F(namespaces)
+    share, namespaces = flags_of(share), flags_of(namespaces)
     if share & ~SHARE_ALL:
         raise ValueError(f"share= takes FS, FILES and SYSVSEM, not {share & ~SHARE_ALL!r}: threads share the rest")
     if namespaces & ~THREAD_NAMESPACES:

@@ -75,6 +75,19 @@ THREAD_NAMESPACES = CloneFlags.NEWNS | CloneFlags.NEWUTS | CloneFlags.NEWIPC | C
 """The namespaces that the kernel lets a thread have of its own (clone(2), EINVAL)."""
 
 
+def flags_of(value: CloneFlags | int) -> CloneFlags:
+    """The flags that a number stands for.
+
+    Raises:
+        TypeError, ValueError: it is not an int, or not of 64 bits, as the kernel's own are (struct clone_args).
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"flags must be CloneFlags or an int, not {type(value).__name__}")
+    if not 0 <= value < 1 << 64:
+        raise ValueError(f"flags are a number of 64 bits, 0 or more, not {int(value):#x}")
+    return CloneFlags(value)
+
+
 _LIBRARYS_OWN = (
     CloneFlags.SETTLS
     | CloneFlags.PARENT_SETTID

@@ -7,6 +7,9 @@ import os
 import resource
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from kthreads._native import lib
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 
@@ -156,11 +159,14 @@ def set_default_workers(count: int | None) -> None:
     """Sets how many workers pools and executors have that are made from now on and not told; None for what depends on
     `cpu_count()` again.
 
+    Args:
+        count: from 1 to 4096, or None.
+
     Raises:
-        ValueError: the count is less than 1.
+        TypeError, ValueError: it is none of these.
     """
     global _default_workers
-    _default_workers = _check_count("default number of workers", count)
+    _default_workers = None if count is None else check_workers("the default number of workers", count)
 
 
 def limit_default_workers(most: int | None) -> None:
@@ -168,16 +174,23 @@ def limit_default_workers(most: int | None) -> None:
     what the former returns without.
 
     Raises:
-        ValueError: the limit is less than 1.
+        TypeError, ValueError: the limit is no number of workers.
     """
     global _most_default_workers
-    most = _check_count("limit of the default number of workers", most)
+    most = None if most is None else check_workers("the limit of the default number of workers", most)
     _most_default_workers = None if most is None or most >= _unlimited_default_workers() else most
 
 
-def _check_count(what: str, count: int | None) -> int | None:
-    if count is not None and count < 1:
-        raise ValueError(f"the {what} must be 1 or more, not {count}")
+def check_workers(what: str, count: Any) -> int:
+    """A number of workers.
+
+    Raises:
+        TypeError, ValueError: it is none, or out of range.
+    """
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise TypeError(f"{what} must be an int, not {type(count).__name__}")
+    if not 1 <= count <= lib.KT_POOL_WORKERS_MAX:
+        raise ValueError(f"{what} must be from 1 to {lib.KT_POOL_WORKERS_MAX}, not {count}")
     return count
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kthreads import deadline, maparray
+from kthreads import deadline, limits, maparray
 from kthreads._native import ffi, lib
 from kthreads.batch import Batch, columns_of
 from kthreads.cancel import CancelToken
@@ -23,7 +23,7 @@ from kthreads.errors import ThreadStateError
 from kthreads.iteration import for_each, snapshot
 from kthreads.loop import Loop, run_plain
 from kthreads.native import NativeFunction, is_native, native
-from kthreads.poolspec import PoolSpec, check_workers
+from kthreads.poolspec import PoolSpec
 from kthreads.poolstats import PoolStats, WorkerStats
 from kthreads.task import Submitted
 from kthreads.trace import Trace
@@ -310,7 +310,7 @@ class Pool:
 
     def resize(self, workers: int, timeout: float | None = None) -> None:
         """Waits as `quiesce` does, then goes on with another number of workers. Raises as that does."""
-        count, cpus = check_workers(workers), self._spec.usable
+        count, cpus = limits.check_workers("workers", workers), self._spec.usable
         self._end_threads(lambda slice_ns: lib.kt_pool_resize(self._engine.taking(), count, cpus, slice_ns), timeout)
 
     def _end_threads(self, call: Callable[[int], int], timeout: float | None) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kthreads import limits
 from kthreads._native import ffi, lib
+from kthreads.errors import ThreadMemoryError
 from kthreads.flags import SHARE_ALL
 from kthreads.native import is_native, native
-from kthreads.spec import ThreadSpec
+from kthreads.spec import ThreadSpec, check_cpus
 
-__all__ = ["SPIN_NS", "WAIT_SPIN_NS", "PoolSpec", "check_workers"]
+__all__ = ["SPIN_NS", "WAIT_SPIN_NS", "PoolSpec"]
 
 SPIN_NS = 200_000  # a few wake-ups; most gaps between two calls of a Python program are shorter
 WAIT_SPIN_NS = 20_000  # about a wake-up: who waits for a short task does not sleep
@@ -50,7 +52,7 @@ class PoolSpec:
     ) -> None:
         if backend == "bare_without_libc":
             raise ValueError("a pool needs threads with a libc: backend must be clone, clone3 or pthread")
-        cpus = None if cpus is None else set(cpus)
+        cpus = None if cpus is None else check_cpus(cpus)
         self.initializer_failed: Callable[[BaseException], None] | None = None
         self.usable = limits.cpu_count() if cpus is None else len(cpus)
         self.thread = ThreadSpec.of(
@@ -66,7 +68,7 @@ class PoolSpec:
         )
         cdata = self.cdata = ffi.new("kt_pool_spec *")
         self._name = ffi.new("char[]", str(name).encode()[:10].decode(errors="ignore").encode())
-        cdata.workers = limits.default_workers() if workers is None else check_workers(workers)
+        cdata.workers = limits.default_workers() if workers is None else limits.check_workers("workers", workers)
         cdata.cpus, cdata.spin_ns, cdata.queue_size = self.usable, _check_spin(spin), _check_queue_size(queue_size)
         cdata.name, cdata.thread, cdata.finalizer = self._name, self.thread.cdata, _finalizer
         self.wait_spin_ns: int = min(cdata.spin_ns, WAIT_SPIN_NS) if self.usable > 1 else 0
@@ -74,7 +76,13 @@ class PoolSpec:
             cdata.initializer, self._initializer = self._prepare(initializer, tuple(initargs))
 
     def error(self, code: int) -> Exception:
-        """The exception for a positive errno value."""
+        """The exception for a positive errno value: of a pool that was not made, or of work for it."""
+        if code == errno.EINVAL and not self.thread.settings:
+            return ValueError(
+                f"the engine refused the pool's settings: {self.cdata.workers} workers, queue_size {self.cdata.queue_size}"
+            )
+        if code == errno.ENOMEM and not self.cdata.workers > 1:
+            return ThreadMemoryError(f"no memory for a pool with a queue of {self.cdata.queue_size} tasks")
         return self.thread.error(code)
 
     def _prepare(self, initializer: Any, initargs: tuple[Any, ...]) -> tuple[Any, Any]:
@@ -101,21 +109,8 @@ class PoolSpec:
         return cdata, (cdata, begin)
 
 
-def check_workers(workers: Any) -> int:
-    """A number of workers.
-
-    Raises:
-        TypeError, ValueError: it is none, or out of range.
-    """
-    if not isinstance(workers, int) or isinstance(workers, bool):
-        raise TypeError(f"workers must be an int, not {type(workers).__name__}")
-    if not 1 <= workers <= lib.KT_POOL_WORKERS_MAX:
-        raise ValueError(f"workers must be from 1 to {lib.KT_POOL_WORKERS_MAX}, not {workers}")
-    return workers
-
-
 def _check_queue_size(size: Any) -> int:
-    if not isinstance(size, int) or not 1 <= size <= 1 << 30:
+    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= 1 << 30:
         raise ValueError(f"queue_size must be from 1 to {1 << 30}, not {size!r}")
     return size
 
@@ -123,6 +118,6 @@ def _check_queue_size(size: Any) -> int:
 def _check_spin(spin: float | str) -> int:
     if spin == "auto":
         return SPIN_NS
-    if isinstance(spin, str) or not 0 <= spin <= 1:
+    if isinstance(spin, (str, bool)) or not isinstance(spin, (int, float)) or not 0 <= spin <= 1:
         raise ValueError(f"spin must be 'auto' or from 0 to 1 second, not {spin!r}")
     return int(spin * 1e9)

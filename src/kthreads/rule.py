@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kthreads.flagnames import parse
-from kthreads.flags import CloneFlags
+from kthreads.flags import CloneFlags, flags_of
 from kthreads.situation import Situation
 
 __all__ = ["APIS", "Problem", "Request", "Rule", "Sentence"]
@@ -44,9 +44,8 @@ class Request:
         """
         if api not in APIS:
             raise ValueError(f"api must be one of {', '.join(APIS)}, not {api!r}")
-        number, named_signal, _ = parse(flags) if isinstance(flags, str) else (int(flags), 0, None)
-        if number < 0:
-            raise ValueError(f"flags must not be negative: {number}")
+        number, named_signal, _ = parse(flags) if isinstance(flags, str) else (flags, 0, None)
+        number = int(flags_of(number))
         if api == "clone":
             named_signal, number = named_signal or number & 0xFF, number & ~0xFF
         return cls(CloneFlags(number), api, named_signal if exit_signal is None else int(exit_signal), set_tid)

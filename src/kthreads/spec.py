@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import errno
 import faulthandler
+import operator
 import resource
 import sys
 import threading
 from collections.abc import Iterable
 from typing import Any
 
+from kthreads import limits
 from kthreads._native import ffi, lib
 from kthreads.errors import start_error
 from kthreads.flagcheck import THREAD, check_thread_flags, refused
 from kthreads.flags import SHARE_ALL, CloneFlags
 from kthreads.situation import Situation
 
-__all__ = ["BACKENDS", "ThreadSpec"]
+__all__ = ["BACKENDS", "ThreadSpec", "check_cpus"]
 
 BACKENDS = {
     "clone": lib.KT_BACKEND_CLONE,
@@ -67,7 +69,7 @@ class ThreadSpec:
         spec = _plain.get(key)
         if spec is None:
             spec = _plain[key] = cls._plain_one(*key)
-        if share is not SHARE_ALL or namespaces or cpus is not None or nice is not None:
+        if share is not SHARE_ALL or namespaces != 0 or cpus is not None or nice is not None:
             spec = spec._with(share, namespaces, cpus, nice)
         return spec if name is None else spec.named(name)
 
@@ -88,7 +90,7 @@ class ThreadSpec:
         self, share: CloneFlags, namespaces: CloneFlags | int, cpus: Iterable[int] | None, nice: int | None
     ) -> ThreadSpec:
         cdata = ffi.new("kt_spec *", self.cdata[0])
-        cdata.flags = check_thread_flags(CloneFlags(share), CloneFlags(namespaces))
+        cdata.flags = check_thread_flags(share, namespaces)
         keep: tuple[Any, ...] = ()
         settings = []
         if nice is not None:
@@ -96,7 +98,7 @@ class ThreadSpec:
             cdata.nice = _check_nice(nice)
             settings.append(f"nice={nice}")
         if cpus is not None:
-            chosen = _check_cpus(cpus)
+            chosen = check_cpus(cpus)
             mask = _mask_of(chosen)
             cdata.cpus, cdata.cpus_size = mask, ffi.sizeof(mask)
             keep = (mask,)
@@ -118,6 +120,8 @@ class ThreadSpec:
         return start_error(
             code,
             settings=self.settings,
+            limits=limits.describe,
+            memory_limits=limits.describe_memory,
             missing=None if missing == ffi.NULL else ffi.string(missing).decode(),
             elsewhere=Situation().pid_pending,
         )
@@ -138,6 +142,7 @@ def _check_backend(backend: str, is_native: bool, reuse: bool) -> int:
 def _check_stack_size(size: int | None) -> int:
     if size is None:
         return int(lib.KT_STACK_DEFAULT)
+    size = _index("stack_size", size)
     if size < lib.KT_STACK_MINIMUM:
         raise ValueError(f"stack_size must be {lib.KT_STACK_MINIMUM} bytes or more, not {size}")
     if size > sys.maxsize // 2:
@@ -151,14 +156,25 @@ def _python_stack_size() -> int:
     return threading.stack_size() or (_PYTHON_STACK_SIZE if soft == resource.RLIM_INFINITY else max(soft, 1 << 17))
 
 
+def _index(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}") from None
+
+
 def _check_nice(nice: int) -> int:
+    nice = _index("nice", nice)
     if not -20 <= nice <= 19:
         raise ValueError(f"nice must be from -20 to 19, not {nice}")
     return nice
 
 
-def _check_cpus(cpus: Iterable[int]) -> set[int]:
-    chosen = {int(cpu) for cpu in cpus}
+def check_cpus(cpus: Iterable[int]) -> set[int]:
+    """The numbers of CPUs. TypeError and ValueError for what is none."""
+    if not isinstance(cpus, Iterable):
+        raise TypeError(f"cpus must be the numbers of CPUs, not {type(cpus).__name__}")
+    chosen = {_index("each of cpus", cpu) for cpu in cpus}
     if not chosen:
         raise ValueError("cpus must name at least one CPU")
     if not all(0 <= cpu < 1 << 16 for cpu in chosen):

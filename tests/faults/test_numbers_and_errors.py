@@ -1,0 +1,156 @@
+"""Numbers that make no sense, and exceptions that travel whole."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import inspect
+import math
+import pickle
+
+import pytest
+
+import kthreads
+from kthreads import errors, limits
+from kthreads.flags import flags_of
+
+# ---- Flags ---------------------------------------------------------------------------------------------------------------
+
+BAD_FLAGS = [
+    (1 << 64, ValueError),
+    (-1, ValueError),
+    (1 << 200, ValueError),
+    (2.0, TypeError),
+    (None, TypeError),
+    (True, TypeError),
+]
+
+
+@pytest.mark.parametrize(("flags", "error"), BAD_FLAGS, ids=repr)
+@pytest.mark.parametrize(
+    "take",
+    [
+        kthreads.explain,
+        lambda flags: kthreads.explain(flags, "clone"),
+        kthreads.unshare,
+        lambda flags: kthreads.setns("/proc/self/ns/net", flags),
+        lambda flags: kthreads.Thread(int, share=flags),
+        lambda flags: kthreads.Thread(int, namespaces=flags),
+        flags_of,
+    ],
+)
+def test_what_are_no_flags_is_said(take, flags, error):
+    with pytest.raises(error, match="flags"):
+        take(flags)
+
+
+def test_flags_of_64_bits_are_explained():
+    assert not kthreads.explain(1 << 63).valid
+
+
+# ---- Sizes ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "error"),
+    [(100_000, ValueError), (0, ValueError), (-1, ValueError), (2.5, TypeError), (True, TypeError), ("2", TypeError)],
+)
+@pytest.mark.parametrize(
+    "take",
+    [kthreads.set_default_workers, limits.limit_default_workers, kthreads.Pool, lambda n: kthreads.Pool(1).resize(n)],
+)
+def test_what_is_no_number_of_workers_is_said(take, count, error):
+    with pytest.raises(error, match="workers"):
+        take(count)
+
+
+@pytest.mark.parametrize("spin", [math.nan, math.inf, -1, 2, "yes", True, None, [1]])
+def test_what_is_no_time_to_spin_is_said(spin):
+    with pytest.raises(ValueError, match="spin must be"):
+        kthreads.Pool(1, spin=spin)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1 << 31, 2.0, True, "8"])
+def test_what_is_no_size_of_a_queue_is_said(size):
+    with pytest.raises(ValueError, match="queue_size must be"):
+        kthreads.Pool(1, queue_size=size)
+
+
+@pytest.mark.parametrize(
+    ("size", "error"), [(1, ValueError), (1 << 63, ValueError), (20000.5, TypeError), ("64k", TypeError)]
+)
+def test_what_is_no_size_of_a_stack_is_said(size, error):
+    with pytest.raises(error, match="stack_size"):
+        kthreads.Thread(int, stack_size=size)
+
+
+@pytest.mark.parametrize(("nice", "error"), [(20, ValueError), (-21, ValueError), (1.5, TypeError), ("1", TypeError)])
+def test_what_is_no_nice_value_is_said(nice, error):
+    with pytest.raises(error, match="nice"):
+        kthreads.Thread(int, nice=nice)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "error"),
+    [([], ValueError), ([-1], ValueError), ([1 << 20], ValueError), ([0.5], TypeError), (3, TypeError)],
+)
+@pytest.mark.parametrize("kind", [lambda **o: kthreads.Thread(int, **o), lambda **o: kthreads.Pool(1, **o)])
+def test_what_are_no_cpus_is_said(kind, cpus, error):
+    with pytest.raises(error, match="cpus"):
+        kind(cpus=cpus)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error"), [(math.nan, ValueError), (-1, ValueError), (math.inf, ValueError), ("1", TypeError)]
+)
+def test_what_is_no_time_to_park_is_said(seconds, error):
+    with pytest.raises(error, match="seconds"):
+        kthreads.park_timeout(seconds)
+
+
+def test_a_refusal_of_a_pool_speaks_of_the_pool():
+    pool = kthreads.Pool(1, queue_size=8)
+    error = pool._spec.error(errno.EINVAL)
+    assert isinstance(error, ValueError)
+    assert "pool" in str(error)
+    assert "thread: Invalid" not in str(error)
+
+
+# ---- Exceptions -----------------------------------------------------------------------------------------------------------
+
+CLASSES = [each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, errors.KThreadsError)]
+TRAVELS = [lambda e, p=p: pickle.loads(pickle.dumps(e, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)]
+TRAVELS += [copy.copy, copy.deepcopy]
+
+
+def made(kind):
+    """An exception of this class, with all that it can have."""
+    arguments = {
+        errors.FlagError: ("message", 22),
+        errors.LibraryMismatchError: ("lib", "name", "build-id 1", "build-id 2"),
+        errors.NativeError: ("name", 5, 0, 10),
+        errors.LoopCancelledError: ("message", 1, 2),
+        errors.LoopTimeoutError: ("message", 1, 2),
+    }
+    of_oserror = (2, "reason", "one file", None, "another file") if issubclass(kind, OSError) else ("message",)
+    error = kind(*arguments.get(kind, of_oserror))
+    error.added = [1]
+    error.add_note("a note")
+    return error
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("travel", TRAVELS)
+def test_an_exception_travels_whole(kind, travel):
+    error = made(kind)
+    there = travel(error)
+    assert type(there) is kind
+    for name in ("args", "added", "__notes__", "errno", "strerror", "filename", "filename2", "done", "code", "found"):
+        assert getattr(there, name, "none") == getattr(error, name, "none"), name
+    assert str(there) == str(error)
+
+
+def test_errors_imports_nothing_of_the_project():
+    assert not [
+        line for line in inspect.getsource(errors).splitlines() if line.startswith(("from kthreads", "import kthreads"))
+    ]

@@ -176,7 +176,7 @@ class _Interrupt:
                 return None
             frame.f_trace_lines, frame.f_trace_opcodes = False, True
             frame.f_trace = self._trace  # in this order: CPython 3.13 looks at the one as it gets the other
-        if event in ("call", "opcode"):
+        if event == "call" or (event == "opcode" and not _in_bookkeeping(frame)):
             self._visit(frame, event)
         return self._trace
 
@@ -220,8 +220,21 @@ def _unguarded(code: CodeType) -> frozenset[int]:
     return frozenset(found)
 
 
+def _names(frame: FrameType) -> list[str]:
+    """Of the instruction that comes, and of the next."""
+    at = frame.f_lasti
+    return [dis.opname[opcode] for opcode in frame.f_code.co_code[at : at + 4 : 2]]
+
+
+def _in_bookkeeping(frame: FrameType) -> bool:
+    """Whether the instruction begins or ends the handling of an exception. The interpreter handles no signals there, and
+    would lose count of its exceptions if another was raised."""
+    names = _names(frame)
+    return names[0] in ("PUSH_EXC_INFO", "POP_EXCEPT") or names == ["COPY", "POP_EXCEPT"]
+
+
 def _describe(frame: FrameType, event: str) -> str:
     code = frame.f_code
-    name = "its entry" if event == "call" else dis.opname[code.co_code[frame.f_lasti]]
+    name = "its entry" if event == "call" else _names(frame)[0]
     line = f"{code.co_filename}:{frame.f_lineno}"
     return f"before {name} in {code.co_qualname}, {line}, offset {frame.f_lasti}"

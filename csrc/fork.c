@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-static kt__word spawning, probing; /* taken in this order, before the other */
+static kt__word spawning, reaping, probing; /* taken in this order, before the other */
 static kt__word lock;
 static int registered;
 
@@ -38,9 +38,20 @@ void kt__unlock_spawning(void)
     kt__mutex_unlock(&spawning);
 }
 
+void kt__lock_reaping(void)
+{
+    kt__mutex_lock(&reaping);
+}
+
+void kt__unlock_reaping(void)
+{
+    kt__mutex_unlock(&reaping);
+}
+
 static void before(void)
 {
     kt__lock_spawning();
+    kt__lock_reaping();
     kt__lock_probing();
     kt__lock();
 }
@@ -49,6 +60,7 @@ static void in_parent(void)
 {
     kt__unlock();
     kt__unlock_probing();
+    kt__unlock_reaping();
     kt__unlock_spawning();
 }
 

@@ -19,6 +19,10 @@ void kt__unlock_probing(void);
 void kt__lock_spawning(void);
 void kt__unlock_spawning(void);
 
+/* Guards what is known of the ends of processes (reap.c). Taken after the one above, before the others. */
+void kt__lock_reaping(void);
+void kt__unlock_reaping(void);
+
 /* False when libc had no memory for the fork handlers. */
 bool kt__fork_handled(void);
 

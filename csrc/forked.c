@@ -73,7 +73,7 @@ static int learn_pid(int channel, kt_failure *failure)
 
 int kt_process_fork(kt_process *process, const kt_process_spec *spec, kt_failure *failure)
 {
-    *process = (kt_process){.pid = -1, .pidfd = -1, .channel = -1, .child_end = -1};
+    kt__process_begin(process);
     if (spec->flags & ~allowed || spec->exit_signal != SIGCHLD || spec->call) {
         return kt__fail(failure, KT_AT_CLONE, -EINVAL);
     }

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "clone.h"
 #include "fork.h"
+#include "lift.h"
 #include "thread.h"
 
 #include <fcntl.h>
@@ -66,7 +67,8 @@ int kt_thread_pidfd(kt_thread *thread)
     if (kt__ended(thread)) {
         return -ESRCH;
     }
-    int fd = (int)kt__syscall(SYS_pidfd_open, kt_thread_tid(thread), PIDFD_THREAD_FLAG);
+    int fd = kt__lift_above((int)kt__syscall(SYS_pidfd_open, kt_thread_tid(thread), PIDFD_THREAD_FLAG),
+                            KT_HIGHEST_STANDARD);
     if (fd >= 0 && kt__ended(thread)) { /* the tid may already be another thread's */
         close(fd);
         return -ESRCH;

@@ -4,19 +4,14 @@
 
 #include "descriptor.h"
 #include "fork.h"
+#include "lift.h"
 #include "thread.h"
 
-#include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
-#ifndef SYS_pidfd_send_signal
-#define SYS_pidfd_send_signal 424
-#endif
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
@@ -60,19 +55,9 @@ int kt__fail(kt_failure *failure, int32_t place, int rc)
 
 /* ---- The channel ------------------------------------------------------------------------------------ */
 
-static int lift_above(int fd, int floor)
-{
-    if (fd > floor) {
-        return fd;
-    }
-    int lifted = (int)kt__syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, floor + 1);
-    close(fd);
-    return lifted;
-}
-
 int kt__channel_open(int ends[2], const kt_process_spec *spec)
 {
-    int highest = 2;
+    int highest = KT_HIGHEST_STANDARD;
     for (size_t i = 0; i < spec->step_count; i++) {
         if (spec->steps[i].kind == KT_STEP_DUP && spec->steps[i].number > highest) {
             highest = (int)spec->steps[i].number;
@@ -82,7 +67,7 @@ int kt__channel_open(int ends[2], const kt_process_spec *spec)
         return -errno;
     }
     for (int i = 0; i < 2; i++) {
-        ends[i] = lift_above(ends[i], highest);
+        ends[i] = kt__lift_above(ends[i], highest);
     }
     if (ends[0] < 0 || ends[1] < 0) {
         int rc = ends[0] < 0 ? ends[0] : ends[1];
@@ -125,10 +110,16 @@ int32_t *kt__own_tid_word(void)
     return kt__libc.found.tid_offset ? kt__descriptor_tid(&kt__libc, (char *)pthread_self()) : NULL;
 }
 
+/* Out of the way of the standard descriptors, or -1. */
+static int own_pidfd(int fd)
+{
+    int lifted = kt__lift_above(fd, KT_HIGHEST_STANDARD);
+    return lifted < 0 ? -1 : lifted;
+}
+
 int kt__pidfd_of(int32_t pid)
 {
-    long fd = kt__syscall(SYS_pidfd_open, pid, 0);
-    return fd < 0 ? -1 : (int)fd;
+    return own_pidfd((int)kt__syscall(SYS_pidfd_open, pid, 0));
 }
 
 static void child_entry(void *child)
@@ -245,9 +236,14 @@ static int clone_suspended(kt_process *process, struct kt__child *child, kt_fail
     return rc < 0 ? kt__fail(failure, KT_AT_CLONE, rc) : rc;
 }
 
+void kt__process_begin(kt_process *process)
+{
+    *process = (kt_process){.pid = -1, .pidfd = -1, .status = KT_STATUS_NONE, .channel = -1, .child_end = -1};
+}
+
 int kt_process_start(kt_process *process, const kt_process_spec *spec, kt_failure *failure)
 {
-    *process = (kt_process){.pid = -1, .pidfd = -1, .channel = -1, .child_end = -1};
+    kt__process_begin(process);
     if (!valid(spec)) {
         return kt__fail(failure, KT_AT_CLONE, -EINVAL);
     }
@@ -264,8 +260,8 @@ int kt_process_start(kt_process *process, const kt_process_spec *spec, kt_failur
         return rc;
     }
     process->pid = rc;
-    process->pidfd =
-        process->pidfd < 0 ? kt__pidfd_of(rc) : process->pidfd; /* not reaped yet: it is still its */
+    /* Not reaped yet: the pid is still its. */
+    process->pidfd = process->pidfd < 0 ? kt__pidfd_of(rc) : own_pidfd(process->pidfd);
     rc = kt__write_maps(process->pid, spec, failure);
     if (rc < 0) {
         (void)kt_process_signal(process, SIGKILL);
@@ -298,7 +294,7 @@ static int recv_failure(const kt_process *process, kt_failure *failure)
 }
 
 /* Lets go of what was between the two; of the memory as soon as the child has left it. */
-static void part(kt_process *process)
+void kt__part(kt_process *process)
 {
     if (process->memory) {
         kt__process_memory_give(process->memory);
@@ -335,75 +331,9 @@ int kt_process_go(kt_process *process, kt_failure *failure)
     if (rc == -EINTR) {
         return rc;
     }
-    part(process);
+    kt__part(process);
     if (rc < 0) {
         kt__reap(process);
     }
     return rc;
-}
-
-/* ---- Its end ---------------------------------------------------------------------------------------- */
-
-int kt_process_signal(const kt_process *process, int32_t signal)
-{
-    return (int)(process->pidfd >= 0 ? kt__syscall(SYS_pidfd_send_signal, process->pidfd, signal, NULL, 0)
-                                     : kt__syscall(SYS_kill, process->pid, signal));
-}
-
-/* Sleeps until the end by pidfd, or for a nap where there is none, as waitpid has no timeout. 1 when the
- * pidfd says that it has ended. */
-static int await_end(const kt_process *process, kt__deadline deadline)
-{
-    enum { NAP_NS = 2000000 };
-    int64_t left = deadline < 0 ? -1 : deadline - kt__now();
-    left = deadline >= 0 && left < 0 ? 0 : left;
-    if (process->pidfd < 0 && (left < 0 || left > NAP_NS)) {
-        left = NAP_NS;
-    }
-    struct timespec time = {left / 1000000000, left % 1000000000};
-    struct pollfd poll = {.fd = process->pidfd, .events = POLLIN};
-    return (int)kt__syscall(SYS_ppoll, &poll, 1, left < 0 ? NULL : &time, NULL, 0);
-}
-
-int kt_process_wait(kt_process *process, int64_t timeout_ns, int32_t *status)
-{
-    kt__deadline deadline = kt__deadline_after(timeout_ns);
-    for (int ended = 0;;) {
-        /* __WALL: also for those whose end is told by another signal than SIGCHLD. */
-        long rc = kt__syscall(SYS_wait4, process->pid, status, WNOHANG | __WALL, NULL);
-        if (rc > 0) {
-            return 0;
-        }
-        if (rc < 0 && (rc != -ECHILD || ended || process->pidfd < 0)) {
-            return (int)rc; /* not ours to reap, but its pidfd tells when it has ended */
-        }
-        if (deadline >= 0 && timeout_ns > 0 && kt__now() >= deadline) {
-            return -ETIMEDOUT;
-        }
-        ended = await_end(process, timeout_ns == 0 ? 0 : deadline);
-        if (ended < 0) {
-            return ended;
-        }
-        if (timeout_ns == 0 && !ended) {
-            return -ETIMEDOUT;
-        }
-    }
-}
-
-void kt__reap(kt_process *process)
-{
-    int32_t status;
-    int rc;
-    while ((rc = kt_process_wait(process, -1, &status)) == -EINTR) {
-    }
-    kt_process_close(process);
-}
-
-void kt_process_close(kt_process *process)
-{
-    part(process);
-    if (process->pidfd >= 0) {
-        close(process->pidfd);
-        process->pidfd = -1;
-    }
 }

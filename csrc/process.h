@@ -43,6 +43,12 @@ int kt__channel_open(int ends[2], const kt_process_spec *spec);
 /* Writes the maps of a child that waits for them. */
 int kt__write_maps(int32_t pid, const kt_process_spec *spec, kt_failure *failure);
 
+/* As long as nothing is made. */
+void kt__process_begin(kt_process *process);
+
+/* Lets go of what is between parent and child: of the memory as soon as the child has left it. */
+void kt__part(kt_process *process);
+
 /* A pidfd by pidfd_open(2), or -1. */
 int kt__pidfd_of(int32_t pid);
 
@@ -50,7 +56,10 @@ int kt__pidfd_of(int32_t pid);
 int32_t *kt__own_tid_word(void);
 
 int kt__fail(kt_failure *failure, int32_t place, int rc); /* fills it in and returns rc */
-void kt__reap(kt_process *process);                       /* a child that has failed: waits, closes all */
+
+/* ---- reap.c ----------------------------------------------------------------------------------------- */
+
+void kt__reap(kt_process *process); /* a child that has failed: waits, closes all */
 
 /* ---- child.c: what a child does; only system calls -------------------------------------------------- */
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "pool.h"
 
+#include "lift.h"
 #include "mutex.h"
 #include "spin.h"
 
@@ -205,9 +206,9 @@ int kt_completions_new(kt_completions **out)
     atomic_init(&completions->last, NULL);
     atomic_init(&completions->rung, 0);
     atomic_init(&completions->users, 1);
-    completions->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (completions->fd < 0) {
-        int rc = -errno;
+    int rc = (int)kt__negative_errno(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    completions->fd = rc = kt__lift_above(rc, KT_HIGHEST_STANDARD);
+    if (rc < 0) {
         free(completions);
         return rc;
     }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <kthreads/kthreads.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "python.h"
 
@@ -191,16 +192,28 @@ void kt_python_completions_free(kt_completions **place)
     kt_completions_free(*place);
 }
 
-int kt_python_fork(kt_process *process, const kt_process_spec *spec, kt_failure *failure)
+/* The rest of a forked child's life. */
+static _Noreturn void live(PyObject *callable)
+{
+    PyObject *status = PyObject_CallNoArgs(callable);
+    long code = status ? PyLong_AsLong(status) : 1;
+    if (PyErr_Occurred()) {
+        PyErr_WriteUnraisable(callable);
+        code = 1;
+    }
+    _exit((int)(code & 0xff));
+}
+
+int kt_python_fork(kt_process *process, const kt_process_spec *spec, kt_failure *failure, void *callable)
 {
     PyGILState_STATE state = PyGILState_Ensure();
     PyOS_BeforeFork();
     int rc = kt_process_fork(process, spec, failure);
     if (rc == KT_IN_CHILD) {
         PyOS_AfterFork_Child();
-    } else {
-        PyOS_AfterFork_Parent();
+        live(callable);
     }
+    PyOS_AfterFork_Parent();
     PyGILState_Release(state);
     return rc;
 }

@@ -40,6 +40,6 @@ void kt_python_pool_free(kt_pool **place);
 /* Frees the completions that were made into this place, if they were. */
 void kt_python_completions_free(kt_completions **place);
 
-/* kt_process_fork between the interpreter's hooks: what os.fork does, with flags. The caller holds the GIL no
- * more than for any call of cffi. */
-int kt_python_fork(kt_process *process, const kt_process_spec *spec, kt_failure *failure);
+/* kt_process_fork between the interpreter's hooks: what os.fork does, with flags. The child calls `callable`,
+ * and ends with the status that it returns, or with 1: whatever is raised where, it never returns. */
+int kt_python_fork(kt_process *process, const kt_process_spec *spec, kt_failure *failure, void *callable);

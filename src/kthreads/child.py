@@ -10,6 +10,7 @@ from collections.abc import Generator, Sequence
 from types import TracebackType
 from typing import Any
 
+from kthreads.descriptors import Descriptors
 from kthreads.errors import ProcessStateError, UnsupportedError
 from kthreads.flags import CloneFlags, check_process_flags
 from kthreads.launch import Launched, launch, launch_python
@@ -18,37 +19,37 @@ from kthreads.steps import Steps
 
 __all__ = ["Child", "clone"]
 
-# Ended or not, nobody holds them; looked at before each clone, so that none stays a zombie.
-_left: list[Launched] = []
-
 
 class Child:
     """A process made by `clone`, with the manners of `subprocess.Popen`; ``await child`` waits in asyncio.
 
     Attributes:
-        pid: its process id in our PID namespace.
         flags: that clone was called with, those of the library's own left out.
     """
 
-    def __init__(self, launched: Launched, flags: CloneFlags, what: str) -> None:
-        self._launched = launched
+    def __init__(self, flags: CloneFlags, what: str) -> None:
         self._what = what
         self.flags = flags
-        self.pid = launched.pid
+        self._launched = Launched(self)
+
+    @property
+    def pid(self) -> int:
+        """Its process id in our PID namespace."""
+        return self._launched.pid
 
     @property
     def returncode(self) -> int | None:
-        """None until the end was seen; then the exit status, or the negative number of the signal that ended it."""
+        """None until the end was seen; then the exit status, or the negative number of the signal that ended it.
+
+        0 where the status went elsewhere, as subprocess.Popen has it: to another wait, such as ``os.wait()``, to nobody,
+        as SIGCHLD is ignored, or, with CLONE_PARENT, to our parent.
+        """
         status = self._launched.status
         return None if status is None else os.waitstatus_to_exitcode(status)
 
     def wait(self, timeout: float | None = None) -> int:
         """Waits for the end, whatever the exit signal; returns `returncode`, or raises subprocess.TimeoutExpired when it
         still runs after `timeout` seconds. Ctrl-C works.
-
-        Raises:
-            ChildProcessError: it has ended, but its status went elsewhere: to another wait, to nobody as SIGCHLD is
-                ignored, or, with CLONE_PARENT, to our parent.
         """
         status = self._launched.wait(timeout)
         if status is None:
@@ -105,20 +106,8 @@ class Child:
 
     def __del__(self) -> None:
         launched = getattr(self, "_launched", None)
-        if launched is None or launched.status is not None or launched.gone:
-            return
-        warnings.warn(f"child {self.pid} was not waited for", ResourceWarning, source=self, stacklevel=2)
-        _left.append(launched)
-
-
-def _reap_left() -> None:
-    for launched in _left[:]:
-        try:
-            if launched.wait(0) is None:
-                continue
-        except ChildProcessError:
-            pass
-        _left.remove(launched)
+        if launched is not None and launched.kept and launched.status is None:
+            warnings.warn(f"child {self.pid} was not waited for", ResourceWarning, source=self, stacklevel=2)
 
 
 def clone(
@@ -156,7 +145,6 @@ def clone(
         ValueError: flags that do not go together, or not with this function; the message says why.
         NamespaceError, ProcessStartError: the kernel refused; nothing is left behind.
     """
-    _reap_left()
     is_c = is_native(fn)
     if not is_c and not callable(fn):
         raise TypeError(f"fn must be a native function or callable, not {type(fn).__name__}")
@@ -164,8 +152,7 @@ def clone(
     if stack_size is not None and not flags & CloneFlags.VM:
         raise ValueError("stack_size is for CLONE_VM: without it the child goes on with a copy of this stack")
     steps = Steps()
-    maps = uid_map is not None or gid_map is not None
-    if maps or not is_c:
+    if uid_map is not None or gid_map is not None or not is_c:
         steps.go()
     options: dict[str, Any] = {
         "exit_signal": exit_signal,
@@ -175,18 +162,18 @@ def clone(
         "gid_map": gid_map,
         "setgroups": "deny" if gid_map is not None else None,
     }
-    opened = None
-    if cgroup is not None and not isinstance(cgroup, int):
-        cgroup = opened = os.open(cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    child = Child(flags, str(getattr(fn, "name", None) or getattr(fn, "__qualname__", fn)))
+    launched = child._launched
     try:
-        if is_c:
-            call = native(fn).bind(tuple(args))
-            launched = launch(flags, steps, call=call, cgroup=cgroup, **options)
-            if flags & CloneFlags.VM:
-                launched.keep = call  # what the arguments point to, until its end
-        else:
-            launched = launch_python(flags, steps, lambda: fn(*args), cgroup=cgroup, **options)
-    finally:
-        if opened is not None:
-            os.close(opened)
-    return Child(launched, flags, str(getattr(fn, "name", None) or getattr(fn, "__qualname__", fn)))
+        with Descriptors() as opened:
+            if cgroup is not None and not isinstance(cgroup, int):
+                cgroup = opened.open(os.open, cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            if is_c:
+                launch(launched, flags, steps, call=native(fn).bind(tuple(args)), cgroup=cgroup, **options)
+            else:
+                launch_python(launched, flags, steps, lambda: fn(*args), cgroup=cgroup, **options)
+        launched.kept = True
+    except BaseException:
+        launched.abandon()
+        raise
+    return child

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from kthreads.capabilities import ALL, capability_mask
+from kthreads.descriptors import Descriptors
 from kthreads.flags import NAMESPACES, CloneFlags
 from kthreads.idmap import IdMap, IdMapping
 from kthreads.mounts import Mount, Proc, Tmpfs, add_mounts
@@ -119,11 +120,9 @@ class Container:
         if self.cgroup is None or isinstance(self.cgroup, int):
             yield options | {"cgroup": self.cgroup}
             return
-        fd = os.open(self.cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with Descriptors() as opened:
+            fd = opened.open(os.open, self.cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             yield options | {"cgroup": fd}
-        finally:
-            os.close(fd)
 
     def _setgroups(self, gids: IdMap) -> str | None:
         """Denied where nothing else is allowed, and where there is but one group to set."""

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import errno
-import gc
+import functools
 import math
 import os
-import select
 import signal
-import sys
-import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from kthreads import awaiting, flagcheck
+from kthreads import awaiting, flagcheck, forked
 from kthreads._native import ffi, lib
+from kthreads.descriptors import Descriptors
 from kthreads.errors import check, process_error
 from kthreads.flags import NAMESPACES, CloneFlags
 from kthreads.native import Call
 from kthreads.steps import Steps
 
-__all__ = ["Launched", "launch", "launch_python"]
+__all__ = ["Launched", "launch", "launch_python", "reap_dropped", "seconds"]
 
 _PROCESS, _SPEC, _FAILURE = ffi.typeof("kt_process *"), ffi.typeof("kt_process_spec *"), ffi.typeof("kt_failure *")
 _DONE_WITHOUT = CloneFlags.CLEAR_SIGHAND  # where the kernel cannot, the child resets its handlers itself
 _ABOUT_NAMESPACES = (errno.EPERM, errno.ENOSPC, errno.EUSERS)
+_NONE = lib.KT_STATUS_NONE
 _NAP = 0.002  # seconds between two looks where there is no pidfd
 _PLACES = {
     lib.KT_AT_SETGROUPS: "write setgroups of the child",
@@ -41,112 +41,137 @@ def _api() -> str:
     return "clone3" if lib.kt_features() & lib.KT_FEATURE_CLONE3 else "clone"
 
 
+_running: set[Launched] = set()
+"""Those whose end was not seen, whether somebody holds them or not. A forked child has no part in them."""
+
+
 class Launched:
     """A child process of this one: its pid, its pidfd, and its end. What `Child` and `Process` share.
 
+    It is there before the process is, and the engine writes into it what is made: whatever comes between finds it here.
+    An exception before `kept` is set means `abandon`. What nobody holds any more is reaped by `reap_dropped`.
+
+    Args:
+        owner: who is to have the process. When it is gone, nobody waits for that any more.
+
     Attributes:
-        pid: process id.
-        status: as wait(2) gives it, once `wait` has seen the end.
+        kept: whether somebody has got the process: else it is killed when its owner is gone.
+        keep: what a child that shares our memory uses until its end.
     """
 
-    def __init__(self, cdata: Any) -> None:
-        self._cdata = ffi.gc(cdata, lib.kt_process_close)
-        self._lock = threading.Lock()
-        self._sleepers = 0
-        self.pid: int = cdata.pid
-        self.status: int | None = None
-        self.gone = False  # whether it is known to have ended without a status for us
-        self.keep: Any = None  # what a child that shares our memory still uses
+    def __init__(self, owner: object) -> None:
+        self.cdata = ffi.gc(ffi.new(_PROCESS, {"pid": -1, "pidfd": -1, "status": _NONE}), lib.kt_process_close)
+        self.kept = False
+        self.keep: Any = None
+        self._owner = weakref.ref(owner)
+        _running.add(self)
+
+    @property
+    def pid(self) -> int:
+        """The process id; -1 as long as there is no process."""
+        return int(self.cdata.pid)
 
     @property
     def pidfd(self) -> int:
         """The pidfd, closed when the end was seen; -1 then, and where the kernel has none (before Linux 5.3)."""
-        return int(self._cdata.pidfd)
+        return int(self.cdata.pidfd)
+
+    @property
+    def status(self) -> int | None:
+        """As wait(2) gives it, once the end was seen; 0 where it went to another wait or to nobody, as Popen has it."""
+        status = int(self.cdata.status)
+        return None if status == _NONE else max(status, 0)
+
+    @property
+    def dropped(self) -> bool:
+        """Whether nobody will wait for it."""
+        return self._owner() is None
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Waits for the end; returns `status`, or None when the time is over. Any thread; Ctrl-C works.
-
-        Raises:
-            ChildProcessError: it has ended, but its status went elsewhere.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        left = timeout
-        while self.status is None:
-            if left is None or left > 0:
-                self._sleep(left)
-            if self._ended():
-                break
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return None
+        """Waits for the end; returns `status`, or None when the time is over. Any thread; Ctrl-C works."""
+        end = _end_of(timeout)
+        while (code := lib.kt_process_wait(self.cdata, _ns_until(end), ffi.NULL)) == -errno.EINTR:
+            pass  # the handlers of signals run here, and may raise
+        if code == -errno.ETIMEDOUT:
+            return None
+        if code != -errno.ECHILD:
+            check(code, f"waiting for process {self.pid}")
+        self._forget()
         return self.status
-
-    def _ended(self) -> bool:
-        with self._lock:
-            if self.status is None:
-                status = ffi.new("int32_t *")
-                code = lib.kt_process_wait(self._cdata, 0, status)
-                if code == 0:
-                    self.status = int(status[0])
-                    self._close_unless_used()
-                elif code == -errno.ECHILD:
-                    self.gone = True
-                    self._close_unless_used()
-                    raise ChildProcessError(
-                        errno.ECHILD, f"process {self.pid} has ended, but its status went to another wait or to nobody"
-                    )
-                elif code not in (-errno.ETIMEDOUT, -errno.EINTR):
-                    check(code, f"waiting for process {self.pid}")
-            return self.status is not None
-
-    def _close_unless_used(self) -> None:
-        """Closes the pidfd after the end, but not while another thread sleeps on it: its number could be another's then."""
-        if not self._sleepers and (self.status is not None or self.gone):
-            lib.kt_process_close(self._cdata)
-
-    def _sleep(self, left: float | None) -> None:
-        """Until the end, or for a while."""
-        with self._lock:
-            if self.status is not None:
-                return
-            fd = self.pidfd
-            self._sleepers += 1
-        try:
-            if fd < 0:
-                time.sleep(_NAP if left is None else min(left, _NAP))
-            else:
-                poll = select.poll()
-                poll.register(fd, select.POLLIN)
-                poll.poll(None if left is None else math.ceil(left * 1000))
-        finally:
-            with self._lock:
-                self._sleepers -= 1
-                self._close_unless_used()
 
     async def wait_async(self) -> int:
         """Waits likewise in a coroutine, by the pidfd."""
         import asyncio
 
-        while not self._ended():
-            with self._lock:
-                fd = os.dup(self.pidfd) if self.pidfd >= 0 else -1
-            if fd < 0:
-                await asyncio.sleep(_NAP)
-                continue
-            try:
-                await awaiting.readable(fd)
-            finally:
-                os.close(fd)
-        assert self.status is not None
-        return self.status
+        while (status := self.wait(0)) is None:
+            with Descriptors() as copy:
+                fd = copy.open(lib.kt_process_pidfd, self.cdata)
+                if fd >= 0:
+                    await awaiting.readable(fd)
+                else:
+                    await asyncio.sleep(_NAP)
+        return status
 
     def send(self, number: int) -> None:
         """Sends a signal, unless it is known to have ended."""
-        with self._lock:
-            if self.status is None:
-                code = lib.kt_process_signal(self._cdata, number)
-                if code < 0 and code != -errno.ESRCH:
-                    raise OSError(-code, os.strerror(-code))
+        code = lib.kt_process_signal(self.cdata, number)
+        if code < 0 and code != -errno.ESRCH:
+            raise OSError(-code, os.strerror(-code))
+
+    def kill(self) -> bool:
+        """Sends SIGKILL; returns whether we may, which is not so for who has more privileges by now."""
+        try:
+            self.send(signal.SIGKILL)
+        except PermissionError:
+            return False
+        return True
+
+    def abandon(self) -> None:
+        """What becomes of it when nobody gets it: it is killed if it runs, and has ended when this returns."""
+        if self.kill():
+            self.wait()
+
+    def _forget(self) -> None:
+        self.keep = None
+        _running.discard(self)
+
+
+os.register_at_fork(after_in_child=_running.clear)
+
+
+def reap_dropped() -> None:
+    """Reaps those that have ended while nobody holds them, and kills those that nobody has ever got."""
+    for launched in list(_running):
+        if launched.dropped:
+            if not launched.kept:
+                launched.kill()
+            launched.wait(0)
+
+
+def seconds(timeout: float | None) -> float | None:
+    """A timeout as seconds from 0 on; None for no end. Refuses what is no number of seconds."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool | str | bytes | bytearray):
+        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
+    try:
+        number = float(timeout)
+    except OverflowError:
+        number = math.inf if timeout > 0 else 0.0
+    if math.isnan(number):
+        raise ValueError("timeout must be a number of seconds or None, not nan")
+    return None if number == math.inf else max(number, 0.0)
+
+
+def _end_of(timeout: float | None) -> float | None:
+    """The time of time.monotonic() at which a wait ends; None for never."""
+    number = seconds(timeout)
+    return None if number is None else time.monotonic() + number
+
+
+def _ns_until(end: float | None) -> int:
+    """What the engine takes for it: at most 146 years, -1 for ever."""
+    return -1 if end is None else int(min(max(end - time.monotonic(), 0.0) * 1e9, 2.0**62))
 
 
 class _Spec:
@@ -193,6 +218,11 @@ class _Spec:
         self._keep.append(value)
         return value
 
+    @property
+    def is_used_on(self) -> bool:
+        """Whether the child uses what this points to after it has begun: one that runs a function in our memory."""
+        return self.cdata.call != ffi.NULL and bool(self.flags & CloneFlags.VM)
+
     def error(self, code: int, failure: Any, filename: Any) -> Exception:
         place = int(failure.place)
         if place >= 0:
@@ -205,16 +235,18 @@ class _Spec:
 
 
 def launch(
+    launched: Launched,
     flags: CloneFlags | int,
     steps: Steps,
     *,
     filename: Any = None,
     before_go: Callable[[int], None] | None = None,
     **spec_options: Any,
-) -> Launched:
+) -> None:
     """Starts a process that takes the steps, then executes or runs `call`; returns when that has begun.
 
     Args:
+        launched: is to be the process; its owner abandons it where this raises.
         flags: of clone.
         filename: what an error of exec names.
         before_go: called with the pid while the child waits at its first GO step.
@@ -223,85 +255,46 @@ def launch(
     Raises:
         ProcessStartError, NamespaceError: the exception that the failure was in the child, with the step.
     """
-    spec = _Spec(flags, steps, **spec_options)
-    cdata, failure = ffi.new(_PROCESS), ffi.new(_FAILURE)
-    code = lib.kt_process_start(cdata, spec.cdata, failure)
-    return _let_go(code, cdata, spec, failure, filename, before_go)
+    reap_dropped()
+    spec, failure = _Spec(flags, steps, **spec_options), ffi.new(_FAILURE)
+    launched.keep = spec
+    code = lib.kt_process_start(launched.cdata, spec.cdata, failure)
+    _let_go(code, launched, spec, failure, filename, before_go)
 
 
 def launch_python(
+    launched: Launched,
     flags: CloneFlags | int,
     steps: Steps,
     function: Callable[[], Any],
     *,
     before_go: Callable[[int], None] | None = None,
     **spec_options: Any,
-) -> Launched:
+) -> None:
     """The same for a Python callable, by libc's fork between the interpreter's hooks. In the child it does not return."""
-    spec = _Spec(flags, steps, **spec_options)
-    cdata, failure = ffi.new(_PROCESS), ffi.new(_FAILURE)
-    sys.stdout.flush()  # what is buffered would be written by both
-    sys.stderr.flush()
-    gc_was_on = gc.isenabled()
-    gc.disable()
-    try:
-        code = lib.kt_python_fork(cdata, spec.cdata, failure)
-        if code == lib.KT_IN_CHILD:
-            _run_and_exit(function, gc_was_on)
-    finally:
-        if gc_was_on:
-            gc.enable()
-    return _let_go(code, cdata, spec, failure, None, before_go)
+    reap_dropped()
+    spec, failure = _Spec(flags, steps, **spec_options), ffi.new(_FAILURE)
+    stuck = forked.flush_standard_streams()
+    life = functools.partial(forked.live, function, stuck)
+    code = lib.kt_python_fork(launched.cdata, spec.cdata, failure, ffi.cast("void *", id(life)))
+    _let_go(code, launched, spec, failure, None, before_go)
 
 
 def _let_go(
-    code: int, cdata: Any, spec: _Spec, failure: Any, filename: Any, before_go: Callable[[int], None] | None
-) -> Launched:
+    code: int,
+    launched: Launched,
+    spec: _Spec,
+    failure: Any,
+    filename: Any,
+    before_go: Callable[[int], None] | None,
+) -> None:
     """Lets a child go on that was made, if `code` says so, and waits until it has begun."""
-    if code < 0:
-        raise spec.error(code, failure, filename)
-    launched = Launched(cdata)
-    try:
+    if code >= 0:
         if before_go is not None:
             before_go(launched.pid)
-        while (code := lib.kt_process_go(launched._cdata, failure)) == -errno.EINTR:
+        while (code := lib.kt_process_go(launched.cdata, failure)) == -errno.EINTR:
             pass  # the handlers of signals run here, and may raise
-    except BaseException:
-        launched.send(signal.SIGKILL)
-        launched.wait()
-        raise
     if code < 0:
         raise spec.error(code, failure, filename)
-    return launched
-
-
-def _run_and_exit(function: Callable[[], Any], gc_was_on: bool) -> NoReturn:
-    """What a forked child does: an int or None that `function` returns is its exit status, as sys.exit takes it."""
-    status = 1
-    try:
-        if gc_was_on:
-            gc.enable()
-        status = _status_of(function)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                try:
-                    stream.flush()
-                except (OSError, ValueError):
-                    status = status or 120  # as the interpreter does at its end
-        os._exit(status)
-
-
-def _status_of(function: Callable[[], Any]) -> int:
-    try:
-        result = function()
-    except SystemExit as exit_:
-        result = exit_.code
-    if result is None:
-        return 0
-    if isinstance(result, int):
-        return result & 0xFF
-    print(result, file=sys.stderr)
-    return 1
+    if not spec.is_used_on:
+        launched.keep = None

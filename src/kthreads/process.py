@@ -6,6 +6,7 @@ that start a process, wait for it and signal it are replaced (Lib/subprocess.py,
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import subprocess
@@ -14,16 +15,18 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
 from kthreads.container import RESTORED_SIGNALS, Container
+from kthreads.descriptors import Descriptors
 from kthreads.errors import ProcessStateError, UnsupportedError
 from kthreads.flags import CloneFlags
 from kthreads.idmap import IdMapping
-from kthreads.launch import Launched, launch, launch_python
+from kthreads.launch import Launched, launch, launch_python, seconds
 from kthreads.mounts import Mount, Tmpfs
 from kthreads.native import is_native, native
 from kthreads.steps import Steps
 
 __all__ = ["Process"]
 
+_LONGEST_POLL = 1e6  # seconds: poll(2), by which Popen communicates, takes 2**31 ms at most
 _VM, _VFORK, _CLEAR_SIGHAND = int(CloneFlags.VM), int(CloneFlags.VFORK), int(CloneFlags.CLEAR_SIGHAND)
 
 
@@ -66,8 +69,6 @@ class Process(subprocess.Popen[Any]):
             PermissionError where it is one. Nothing is left behind.
     """
 
-    _launched: Launched | None = None
-
     def __init__(
         self,
         args: Any,
@@ -93,7 +94,9 @@ class Process(subprocess.Popen[Any]):
     ) -> None:
         if popen.get("preexec_fn") is not None:
             raise ValueError("preexec_fn is not supported: pass a Python callable to run instead of a program")
+        self._launched = Launched(self)
         self._arguments = tuple(arguments)
+        self._runs_function = callable(args) or is_native(args)
         self._container = Container.of(
             namespaces=namespaces,
             join=tuple((fd, int(flags)) for fd, flags in join),
@@ -112,7 +115,20 @@ class Process(subprocess.Popen[Any]):
             init=init,
             before_go=before_go,
         )
-        super().__init__(args, **popen)
+        try:
+            super().__init__(args, **popen)
+            self._launched.kept = self._child_created = True
+        except BaseException:
+            self._launched.abandon()
+            self._close_pipes()
+            raise
+
+    def _close_pipes(self) -> None:
+        """Closes our ends of the pipes. Popen does, too, for an exception that comes before it has done its part."""
+        for stream in (getattr(self, name, None) for name in ("stdin", "stdout", "stderr")):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
 
     # ---- What Popen calls ---------------------------------------------------------------------------------------
 
@@ -144,8 +160,9 @@ class Process(subprocess.Popen[Any]):
     ) -> None:
         steps = Steps()
         container = self._container
-        runs_function = callable(args) or is_native(args)
-        with _Descriptors((p2cread, c2pwrite, errwrite), pass_fds) as descriptors:
+        runs_function = self._runs_function
+        standard, ours = (p2cread, c2pwrite, errwrite), (p2cwrite, c2pread, errread)
+        with _Standard(standard, ours, pass_fds) as descriptors:
             try:
                 if runs_function and not is_native(args) and not container.needs_steps_of_parent:
                     steps.go()  # so that its pidfd is open before it can end
@@ -165,64 +182,59 @@ class Process(subprocess.Popen[Any]):
                 container.confine(steps)
                 if restore_signals and not (callable(args) and not is_native(args)):
                     steps.default_signals(RESTORED_SIGNALS)
-                self._launched = self._launch(steps, args, executable, shell, env, cwd, shares)
+                self._launch(steps, args, executable, shell, env, cwd, shares)
                 self.pid = self._launched.pid
-                self._child_created = True
             finally:
                 self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
 
-    def _launch(
-        self, steps: Steps, args: Any, executable: Any, shell: bool, env: Any, cwd: Any, shares: bool
-    ) -> Launched:
+    def _launch(self, steps: Steps, args: Any, executable: Any, shell: bool, env: Any, cwd: Any, shares: bool) -> None:
         container = self._container
         flags = int(container.by_clone)
         with container.spec_options() as options:
             if is_native(args):
                 call = native(args).bind(self._arguments)
-                return launch(flags | _CLEAR_SIGHAND, steps, call=call, **options)
-            if callable(args):
-                return launch_python(flags, steps, lambda: args(*self._arguments), **options)
-            argv, paths = _program(args, executable, shell, env)
-            steps.exec(paths, argv, env)
-            sys.audit("subprocess.Popen", argv[0] if executable is None else executable, argv, cwd, env)
-            if shares:
-                flags |= _VM
-                if not container.needs_steps_of_parent:
-                    flags |= _VFORK
-            return launch(
-                flags | _CLEAR_SIGHAND,
-                steps,
-                filename=argv[0] if executable is None else executable,
-                **options,
-            )
+                launch(self._launched, flags | _CLEAR_SIGHAND, steps, call=call, **options)
+            elif self._runs_function:
+                launch_python(self._launched, flags, steps, lambda: args(*self._arguments), **options)
+            else:
+                argv, paths = _program(args, executable, shell, env)
+                steps.exec(paths, argv, env)
+                filename = argv[0] if executable is None else executable
+                sys.audit("subprocess.Popen", filename, argv, cwd, env)
+                if shares:
+                    flags |= _VM if container.needs_steps_of_parent else _VM | _VFORK
+                launch(self._launched, flags | _CLEAR_SIGHAND, steps, filename=filename, **options)
 
     def _internal_poll(self, _deadstate: int | None = None, **_: Any) -> int | None:
-        if self.returncode is None and self._launched is not None:
-            try:
-                self._take(self._launched.wait(0))
-            except OSError:
-                if _deadstate is None:
-                    raise
-                self.returncode = _deadstate
-        return self.returncode
+        return self._returncode_after(0)
 
     def _wait(self, timeout: float | None) -> int:
-        if self.returncode is None and self._launched is not None:
-            status = self._launched.wait(timeout)
-            if status is None:
-                assert timeout is not None
-                raise subprocess.TimeoutExpired(self.args, timeout)
-            self._take(status)
+        if (code := self._returncode_after(timeout)) is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return code
+
+    def _returncode_after(self, timeout: float | None) -> int | None:
+        if self.returncode is None and (status := self._launched.wait(timeout)) is not None:
+            self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
-    def _take(self, status: int | None) -> None:
-        if status is not None:
-            self.returncode = os.waitstatus_to_exitcode(status)
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for the end and returns `returncode`, as Popen's; `timeout` may be as long as it likes."""
+        return super().wait(seconds(timeout))
+
+    def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:
+        """Writes `input`, reads all output and waits for the end, as Popen's; likewise."""
+        left = seconds(timeout)
+        while left is not None and left > _LONGEST_POLL:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return super().communicate(input, _LONGEST_POLL)
+            input, left = None, left - _LONGEST_POLL  # what was given is being written already
+        return super().communicate(input, left)
 
     def send_signal(self, sig: int) -> None:
         """Sends a signal by the pidfd, so never to another process; does nothing when it has ended."""
-        if self.returncode is None and self._launched is not None:
-            self._launched.send(sig)
+        self._launched.send(sig)
 
     # ---- What Popen lacks ------------------------------------------------------------------------------------------
 
@@ -233,7 +245,7 @@ class Process(subprocess.Popen[Any]):
             ProcessStateError: the end was seen.
             UnsupportedError: before Linux 5.3.
         """
-        if self.returncode is not None or self._launched is None:
+        if self._launched.status is not None:
             raise ProcessStateError("the process has ended, and its pidfd is closed")
         if (fd := self._launched.pidfd) < 0:
             raise UnsupportedError("a pidfd needs Linux 5.3 (pidfd_open)")
@@ -243,8 +255,8 @@ class Process(subprocess.Popen[Any]):
         return self._wait_async().__await__()
 
     async def _wait_async(self) -> int:
-        if self.returncode is None and self._launched is not None:
-            self._take(await self._launched.wait_async())
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(await self._launched.wait_async())
         return self.returncode
 
 
@@ -272,42 +284,53 @@ def _add_identity(steps: Steps, gid: int | None, gids: list[int] | None, uid: in
         steps.uid(uid)
 
 
-class _Descriptors:
-    """Standard descriptors and those passed on, put where a step of another cannot overwrite one before its turn."""
+class _Standard(Descriptors):
+    """Standard descriptors and those passed on, put where a step of another cannot overwrite one before its turn.
 
-    def __init__(self, standard: tuple[int, int, int], passed: tuple[int, ...]) -> None:
-        self._standard = standard
-        self._passed = passed
-        self._copies: list[int] = []
+    Args:
+        standard: what becomes 0, 1 and 2; -1 for what stays as it is.
+        ours: our ends of pipes to the child.
+        passed: pass_fds.
+    """
 
-    def __enter__(self) -> _Descriptors:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for fd in self._copies:
-            os.close(fd)
+    def __init__(self, standard: tuple[int, int, int], ours: tuple[int, int, int], passed: tuple[int, ...]) -> None:
+        super().__init__()
+        self._standard, self._ours, self._passed = standard, ours, passed
 
     def _out_of_the_way(self, fd: int, number: int) -> int:
-        if fd > 2 or fd == number:
-            return fd
-        copy: int = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-        self._copies.append(copy)
-        return copy
+        return fd if fd > 2 or fd == number else self.open(fcntl.fcntl, fd, fcntl.F_DUPFD_CLOEXEC, 3)
 
     def add_steps(self, steps: Steps, close_fds: bool, *, at_exec: bool) -> None:
         sources = [(self._out_of_the_way(fd, number), number) for number, fd in enumerate(self._standard) if fd >= 0]
+        if not at_exec:
+            self._close_what_exec_would(steps, {number for _, number in sources})
         for fd, number in sources:
             steps.dup(fd, number)
-        if not close_fds:
-            return
-        if at_exec:
+        if close_fds and at_exec:
             steps.close(3, at_exec=True)
             for fd in self._passed:
                 steps.dup(fd, fd)
-            return
+        elif close_fds:
+            self._close_all_but_passed(steps)
+
+    def _close_what_exec_would(self, steps: Steps, replaced: set[int]) -> None:
+        """In a child that runs a function: our ends of its pipes, which would keep it from seeing their end, and what
+        has a number of a standard descriptor by chance, as we run without that."""
+        by_chance = {fd for fd in range(3) if _closes_at_exec(fd)}
+        for fd in (by_chance | set(self._ours)) - replaced - set(self._passed) - {-1}:
+            steps.close(fd, fd, at_exec=False)
+
+    def _close_all_but_passed(self, steps: Steps) -> None:
         first = 3
         for fd in sorted(fd for fd in set(self._passed) if fd > 2):
             if fd > first:
                 steps.close(first, fd - 1, at_exec=False)
             first = fd + 1
         steps.close(first, at_exec=False)
+
+
+def _closes_at_exec(fd: int) -> bool:
+    try:
+        return not os.get_inheritable(fd)
+    except OSError:  # it is not open
+        return False

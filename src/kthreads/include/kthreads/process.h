@@ -92,11 +92,18 @@ typedef struct kt_process_spec {
 
 struct kt_process_memory;
 
-typedef struct kt_process {
-    int32_t pid;
-    int32_t pidfd; /* close-on-exec, owned by this struct; -1 before Linux 5.3 */
+/* kt_process.status of one whose end was not seen, and of one that has ended while its status went to another
+ * wait, to nobody (SIGCHLD is ignored), or, with CLONE_PARENT, to our parent. */
+enum { KT_STATUS_NONE = -1, KT_STATUS_LOST = -2 };
 
-    /* The engine's own, from start to go. */
+/* Filled in as far as things are made, so that who cleans up after whatever comes between finds them here. */
+typedef struct kt_process {
+    int32_t pid;    /* -1 as long as there is no process */
+    int32_t pidfd;  /* close-on-exec, owned by this struct; -1 before Linux 5.3, and once the end was seen */
+    int32_t status; /* once the end was seen: as wait(2) gives it, or KT_STATUS_LOST */
+
+    /* The engine's own. */
+    int32_t sleepers; /* how many threads sleep on the pidfd */
     int32_t channel, child_end;
     uint64_t flags;
     struct kt_process_memory *memory;
@@ -134,14 +141,18 @@ enum { KT_IN_CHILD = 1 };
  * error that ended the child, with its place; the child has been reaped. */
 int kt_process_go(kt_process *process, kt_failure *failure);
 
-/* Waits until the process has ended and reaps it: *status is as wait(2) gives it.
- * -ETIMEDOUT, -EINTR. -ECHILD: it has ended, but its status went to another wait, to nobody (SIGCHLD is
- * ignored), or, with CLONE_PARENT, to our parent. */
+/* Waits until the process has ended, reaps it, keeps its status and closes its descriptors. From any number
+ * of threads, and again: what was seen once is known. `status` may be NULL.
+ * -ETIMEDOUT, -EINTR. -ECHILD: it has ended, but its status went elsewhere (KT_STATUS_LOST); *status is 0. */
 int kt_process_wait(kt_process *process, int64_t timeout_ns, int32_t *status);
 
-/* Sends a signal by the pidfd, so never to another process. -ESRCH: it has ended. */
+/* Sends a signal by the pidfd, so never to another process. -ESRCH: it has ended, or there is none. */
 int kt_process_signal(const kt_process *process, int32_t signal);
 
-/* Closes the descriptors. The process itself goes on, and is not reaped; one that waits for kt_process_go
- * ends. */
+/* A copy of the pidfd, which stays open when the end was seen; close-on-exec. -ESRCH: the end was seen;
+ * -ENOSYS: before Linux 5.3. */
+int kt_process_pidfd(const kt_process *process);
+
+/* Closes the descriptors; nobody may be waiting. The process itself goes on, and is not reaped; one that
+ * waits for kt_process_go ends. */
 void kt_process_close(kt_process *process);

@@ -151,6 +151,8 @@ def clone(
     flags = check_process_flags(CloneFlags(flags), python=not is_c, exit_signal=exit_signal)
     if stack_size is not None and not flags & CloneFlags.VM:
         raise ValueError("stack_size is for CLONE_VM: without it the child goes on with a copy of this stack")
+    if flags & CloneFlags.INTO_CGROUP and cgroup is None:
+        raise ValueError("CLONE_INTO_CGROUP needs cgroup=, which is enough by itself")
     steps = Steps()
     if uid_map is not None or gid_map is not None or not is_c:
         steps.go()

@@ -15,6 +15,7 @@ from kthreads.descriptors import Descriptors
 from kthreads.flags import NAMESPACES, CloneFlags
 from kthreads.idmap import IdMap, IdMapping
 from kthreads.mounts import Mount, Proc, Tmpfs, add_mounts
+from kthreads.namespace import KINDS, kind_of
 from kthreads.steps import Steps
 
 __all__ = ["RESTORED_SIGNALS", "Container"]
@@ -63,14 +64,29 @@ class Container:
             raise ValueError("maps of ids belong to a user namespace: add CloneFlags.NEWUSER to namespaces=")
         if self.setgroups not in (None, "allow", "deny"):
             raise ValueError(f'setgroups must be "allow" or "deny", not {self.setgroups!r}')
-        self._needs("hostname=", self.hostname is not None, CloneFlags.NEWUTS)
+        if self.setgroups is not None and self.uids is None:
+            raise ValueError("setgroups= is of a user namespace: add CloneFlags.NEWUSER to namespaces=")
+        if isinstance(self.root, Tmpfs) and self.root.target != "/":
+            raise ValueError(f'root=Tmpfs() is mounted at "/", not at {self.root.target!r}: leave the target out')
+        self._needs("hostname=", self.hostname is not None, CloneFlags.NEWUTS, self.new | self.joined)
         files = self.root is not None or self.read_only or bool(self.mounts) or bool(self.proc)
-        self._needs("root=, read_only=, mounts= and proc=", files, CloneFlags.NEWNS)
-        self._needs("init=True", self.init, CloneFlags.NEWPID)
+        self._needs("root=, read_only=, mounts= and proc=", files, CloneFlags.NEWNS, self.new)
+        self._needs("init=True", self.init, CloneFlags.NEWPID, self.new | self.joined)
 
-    def _needs(self, what: str, asked: bool, flag: CloneFlags) -> None:
-        if asked and not (self.new & flag or self.join):
-            raise ValueError(f"{what} would change the host: add CloneFlags.{flag.name} to namespaces=")
+    def _needs(self, what: str, asked: bool, flag: CloneFlags, having: CloneFlags) -> None:
+        """Refuses what would be done to others. Mounts are made in new namespaces alone, not in one that was there."""
+        if asked and not having & flag:
+            whom = "those who are in the namespace already" if self.joined & flag else "the host"
+            raise ValueError(f"{what} would change {whom}: add CloneFlags.{flag.name} to namespaces=")
+
+    @cached_property
+    def joined(self) -> CloneFlags:
+        """The kinds of the namespaces that are entered."""
+        kinds = CloneFlags(0)
+        for fd, flags in self.join:
+            kind = None if flags else kind_of(fd)
+            kinds |= KINDS[kind] if kind is not None else CloneFlags(flags)
+        return kinds
 
     @cached_property
     def isolates(self) -> bool:

@@ -141,6 +141,10 @@ class Overlay:
     upper: str | os.PathLike[str] | None = None
     work: str | os.PathLike[str] | None = None
 
+    def __post_init__(self) -> None:
+        if (self.upper is None) != (self.work is None):
+            raise ValueError("upper= and work= go together: what is written goes through the one into the other")
+
     def take(self, steps: Steps) -> Place:
         options = {"lowerdir": ":".join(map(os.path.abspath, self.lower))}
         if self.upper is not None and self.work is not None:

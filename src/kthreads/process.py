@@ -58,9 +58,10 @@ class Process(subprocess.Popen[Any]):
             does, by its exit status, or by 128 and the signal. Without it the program is process 1.
         before_go: called with the pid while the process waits before its first step.
         **popen: all other parameters of subprocess.Popen but preexec_fn, with the same meaning. `cwd` is inside of
-            `root`, which is "/" where it is not given.
+            `root`, which is "/" where it is not given. `shell`, `executable` and `env` are for programs.
 
     A function gets no descriptors but 0, 1, 2 and `pass_fds`, as a program does; close_fds=False leaves them open.
+    A Python callable keeps what the interpreter does with signals, so `restore_signals` is not for it.
     ``await process`` waits for it in asyncio and returns `returncode`. Everything else is subprocess.Popen's.
 
     Raises:
@@ -92,11 +93,10 @@ class Process(subprocess.Popen[Any]):
         before_go: Callable[[int], None] | None = None,
         **popen: Any,
     ) -> None:
-        if popen.get("preexec_fn") is not None:
-            raise ValueError("preexec_fn is not supported: pass a Python callable to run instead of a program")
         self._launched = Launched(self)
         self._arguments = tuple(arguments)
         self._runs_function = callable(args) or is_native(args)
+        _refuse_what_has_no_effect(self._runs_function, self._arguments, popen)
         self._container = Container.of(
             namespaces=namespaces,
             join=tuple((fd, int(flags)) for fd, flags in join),
@@ -334,3 +334,16 @@ def _closes_at_exec(fd: int) -> bool:
         return not os.get_inheritable(fd)
     except OSError:  # it is not open
         return False
+
+
+def _refuse_what_has_no_effect(runs_function: bool, arguments: tuple[Any, ...], popen: dict[str, Any]) -> None:
+    """Raises ValueError for parameters that would be passed over."""
+    if popen.get("preexec_fn") is not None:
+        raise ValueError("preexec_fn is not supported: pass a Python callable to run instead of a program")
+    if arguments and not runs_function:
+        raise ValueError("arguments= are those of a function; a program's belong to args, as in [program, *arguments]")
+    for name in ("executable", "shell", "env"):
+        if runs_function and popen.get(name) not in (None, False):
+            raise ValueError(
+                f"{name}= is for programs: a function is called as it is, with the environment that we have"
+            )

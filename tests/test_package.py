@@ -41,7 +41,7 @@ LAYERS = [
     {"maparray"},
     {"pool", "crew"},
     {"executor", "lifecycle"},
-    {"commands.program", "commands.system", "commands.parser"},
+    {"commands.program", "commands.system", "commands.parser", "commands.output"},
     {"demo", "doctor", "commands.unshare", "commands.ps", "commands.cgroup"},
     {"integrations.dask", "integrations.joblib", "integrations.threadpoolctl"},
     {"commands.nsenter", "commands.run"},

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from kthreads import __version__
+from kthreads.commands.output import Streams, WriteError
 from kthreads.commands.parser import Parser
 
 # The module of each command, which is imported when the command is asked for, and what it does.
@@ -36,17 +37,27 @@ def _parser(asked: str | None) -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status: 0, 1 when a command failed, 2 for bad usage, 130 after Ctrl-C.
+    """Runs the command line; returns the exit status: 0, 1 when a command failed or its output could not be written, 2 for
+    bad usage, 130 after Ctrl-C.
 
     Commands that run a program end as that program ends.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     asked = next((word for word in words if not word.startswith("-")), None)
-    options = _parser(asked).parse_args(words)
+    with Streams(own_process=arguments is None):
+        try:
+            return _run(words, asked)
+        except KeyboardInterrupt:
+            return 130
+        except WriteError as error:
+            if error.is_told:
+                print(f"kthreads {asked or ''}".rstrip() + f": {error}", file=sys.stderr)
+            return 1
+
+
+def _run(words: list[str], asked: str | None) -> int:
     try:
+        options = _parser(asked).parse_args(words)
         return int(options.run(options))
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
+    finally:
+        sys.stdout.flush()

@@ -1,0 +1,111 @@
+"""What a command writes. What cannot be written is told as other commands tell it, and nothing takes the place of a
+standard descriptor that is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+from types import TracebackType
+from typing import Any
+
+__all__ = ["Streams", "WriteError"]
+
+
+class WriteError(Exception):
+    """The standard output cannot be written. No OSError: commands expect those of other things, and handle them."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"write error: {error.strerror}")
+        self.is_told = error.errno != errno.EPIPE  # whoever stops to read knows it
+
+
+class _Stream:
+    """A stream of text in the place of another, to which it writes."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.has_failed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._failures_noted():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._failures_noted():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _failures_noted(self) -> Any:
+        try:
+            yield
+        except OSError as error:
+            self.has_failed = True
+            self._tell(error)
+
+    def _tell(self, error: OSError) -> None:
+        """Nobody: it is where failures are told."""
+
+
+class _Output(_Stream):
+    def _tell(self, error: OSError) -> None:
+        raise WriteError(error) from None
+
+
+class Streams:
+    """The standard streams of a command, as a context manager.
+
+    Args:
+        own_process: whether the process is the command's own, so that nobody else uses its descriptors.
+    """
+
+    def __init__(self, *, own_process: bool) -> None:
+        self._own_process = own_process
+
+    def __enter__(self) -> Streams:
+        if self._own_process:
+            _keep_places()
+        self._before = sys.stdout, sys.stderr
+        self._output, self._errors = _Output(self._stream(sys.stdout, 1)), _Stream(self._stream(sys.stderr, 2))
+        sys.stdout, sys.stderr = self._output, self._errors
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.stdout, sys.stderr = self._before
+        if self._own_process:
+            for stream, fd in ((self._output, 1), (self._errors, 2)):
+                if stream.has_failed:
+                    _let_go(fd)
+
+    def _stream(self, stream: Any, fd: int) -> Any:
+        """It, or one for what the interpreter has found closed."""
+        if stream is not None:
+            return stream
+        return os.fdopen(fd, "w", closefd=False) if self._own_process else io.StringIO()
+
+
+def _keep_places() -> None:
+    """Opens something for each standard descriptor that is closed, which the next file would be else. It can be read or
+    written as little as what is closed, and it is closed in programs that we become or start."""
+    for fd, the_wrong_way in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.open(os.devnull, the_wrong_way)
+
+
+def _let_go(fd: int) -> None:
+    """Has what is still in the buffer of a stream go nowhere: the interpreter would fail to write it once more."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, fd)
+        os.close(nowhere)

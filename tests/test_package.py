@@ -20,7 +20,18 @@ PACKAGE = ROOT / "src" / "kthreads"
 
 # Each module may import those of the lines above its own.
 LAYERS = [
-    {"limits", "perworker", "cancel", "poolstats", "elf", "deadline", "iteration", "foreign_memory", "descriptors", "forked"},
+    {
+        "limits",
+        "perworker",
+        "cancel",
+        "poolstats",
+        "elf",
+        "deadline",
+        "iteration",
+        "foreign_memory",
+        "descriptors",
+        "forked",
+    },
     {"errors", "items"},
     {"flags", "interop", "signature", "pidfd"},
     {"facts", "flagnames", "situation"},

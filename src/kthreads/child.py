@@ -12,7 +12,7 @@ from typing import Any
 
 from kthreads.descriptors import Descriptors
 from kthreads.errors import ProcessStateError, UnsupportedError
-from kthreads.flags import CloneFlags, check_process_flags
+from kthreads.flags import CloneFlags, check_process_flags, flags_of
 from kthreads.launch import Launched, launch, launch_python
 from kthreads.native import is_native, native
 from kthreads.steps import Steps
@@ -148,7 +148,7 @@ def clone(
     is_c = is_native(fn)
     if not is_c and not callable(fn):
         raise TypeError(f"fn must be a native function or callable, not {type(fn).__name__}")
-    flags = check_process_flags(CloneFlags(flags), python=not is_c, exit_signal=exit_signal)
+    flags = check_process_flags(flags_of(flags), python=not is_c, exit_signal=exit_signal)
     if stack_size is not None and not flags & CloneFlags.VM:
         raise ValueError("stack_size is for CLONE_VM: without it the child goes on with a copy of this stack")
     if flags & CloneFlags.INTO_CGROUP and cgroup is None:

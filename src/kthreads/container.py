@@ -12,7 +12,7 @@ from typing import Any
 
 from kthreads.capabilities import ALL, capability_mask
 from kthreads.descriptors import Descriptors
-from kthreads.flags import NAMESPACES, CloneFlags
+from kthreads.flags import NAMESPACES, CloneFlags, flags_of
 from kthreads.idmap import IdMap, IdMapping
 from kthreads.mounts import Mount, Proc, Tmpfs, add_mounts
 from kthreads.namespace import KINDS, kind_of
@@ -53,7 +53,7 @@ class Container:
     @cached_property
     def new(self) -> CloneFlags:
         """`namespaces`, as flags."""
-        return CloneFlags(self.namespaces)
+        return flags_of(self.namespaces)
 
     def __post_init__(self) -> None:
         if extra := self.new & ~NAMESPACES:
@@ -85,7 +85,7 @@ class Container:
         kinds = CloneFlags(0)
         for fd, flags in self.join:
             kind = None if flags else kind_of(fd)
-            kinds |= KINDS[kind] if kind is not None else CloneFlags(flags)
+            kinds |= KINDS[kind] if kind is not None else flags_of(flags)
         return kinds
 
     @cached_property

@@ -9,7 +9,7 @@ import math
 import threading
 import time
 
-__all__ = ["FOREVER_NS", "SLICE_NS", "after", "has_passed", "left_ns", "left_seconds", "slice_ns"]
+__all__ = ["FOREVER_NS", "SLICE_NS", "after", "has_passed", "left_ns", "seconds", "slice_ns"]
 
 SLICE_NS = 40_000_000
 """How long the main thread waits in C before it looks for signals: one that arrives just before the wait begins does not
@@ -20,27 +20,31 @@ FOREVER_NS = -1
 _LONGEST = float(1 << 32)  # seconds, 136 years: more is no limit
 
 
-def after(timeout: float | None) -> int | None:
-    """The deadline that is so many seconds from now.
-
-    Args:
-        timeout: None, infinity, and what is longer than a machine runs are no limit; less than 0 is 0.
+def seconds(timeout: float | None) -> float | None:
+    """A timeout as seconds, 0 or more; None for no limit, which infinity and what is longer than machines run are, too.
 
     Raises:
-        TypeError, ValueError: it is not a number, such as NaN.
+        TypeError, ValueError: it is not a number, or NaN.
     """
     if timeout is None:
         return None
+    if isinstance(timeout, bool | str | bytes | bytearray):
+        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
     try:
-        if math.isnan(timeout):
-            raise ValueError("timeout must be a number of seconds, not NaN")
+        number = float(timeout)
+    except OverflowError:
+        number = math.inf if timeout > 0 else 0.0
     except TypeError:
         raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}") from None
-    except OverflowError:  # an int beyond all floats
-        timeout = math.inf if timeout > 0 else 0
-    if timeout >= _LONGEST:
-        return None
-    return time.monotonic_ns() + (int(timeout * 1e9) if timeout > 0 else 0)
+    if math.isnan(number):
+        raise ValueError("timeout must be a number of seconds or None, not NaN")
+    return None if number >= _LONGEST else max(number, 0.0)
+
+
+def after(timeout: float | None) -> int | None:
+    """The deadline that is so many seconds from now; None for no limit. Raises as `seconds`."""
+    number = seconds(timeout)
+    return None if number is None else time.monotonic_ns() + int(number * 1e9)
 
 
 def has_passed(deadline: int | None) -> bool:
@@ -51,11 +55,6 @@ def has_passed(deadline: int | None) -> bool:
 def left_ns(deadline: int | None) -> int:
     """Nanoseconds until then, 0 when it is over; FOREVER_NS without a limit."""
     return FOREVER_NS if deadline is None else max(0, deadline - time.monotonic_ns())
-
-
-def left_seconds(deadline: int | None) -> float | None:
-    """Seconds until then, 0 when it is over; None without a limit."""
-    return None if deadline is None else max(0, deadline - time.monotonic_ns()) / 1e9
 
 
 def slice_ns(deadline: int | None) -> int:

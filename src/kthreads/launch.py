@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import errno
 import functools
-import math
 import os
 import signal
-import time
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kthreads import awaiting, flagcheck, forked
+from kthreads import awaiting, deadline, flagcheck, forked
 from kthreads._native import ffi, lib
 from kthreads.descriptors import Descriptors
 from kthreads.errors import check, process_error
@@ -20,12 +18,13 @@ from kthreads.flags import NAMESPACES, CloneFlags
 from kthreads.native import Call
 from kthreads.steps import Steps
 
-__all__ = ["Launched", "launch", "launch_python", "reap_dropped", "seconds"]
+__all__ = ["Launched", "launch", "forget_all", "launch_python", "reap_dropped"]
 
 _PROCESS, _SPEC, _FAILURE = ffi.typeof("kt_process *"), ffi.typeof("kt_process_spec *"), ffi.typeof("kt_failure *")
 _DONE_WITHOUT = CloneFlags.CLEAR_SIGHAND  # where the kernel cannot, the child resets its handlers itself
 _ABOUT_NAMESPACES = (errno.EPERM, errno.ENOSPC, errno.EUSERS)
 _NONE = lib.KT_STATUS_NONE
+_LOOK_AGAIN = (-errno.EINTR, -errno.ETIMEDOUT)
 _NAP = 0.002  # seconds between two looks where there is no pidfd
 _PLACES = {
     lib.KT_AT_SETGROUPS: "write setgroups of the child",
@@ -89,11 +88,11 @@ class Launched:
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Waits for the end; returns `status`, or None when the time is over. Any thread; Ctrl-C works."""
-        end = _end_of(timeout)
-        while (code := lib.kt_process_wait(self.cdata, _ns_until(end), ffi.NULL)) == -errno.EINTR:
-            pass  # the handlers of signals run here, and may raise
-        if code == -errno.ETIMEDOUT:
-            return None
+        limit = deadline.after(timeout)
+        while (code := lib.kt_process_wait(self.cdata, deadline.slice_ns(limit), ffi.NULL)) in _LOOK_AGAIN:
+            # The handlers of signals run here, and may raise.
+            if code == -errno.ETIMEDOUT and deadline.has_passed(limit):
+                return None
         if code != -errno.ECHILD:
             check(code, f"waiting for process {self.pid}")
         self._forget()
@@ -136,42 +135,18 @@ class Launched:
         _running.discard(self)
 
 
-os.register_at_fork(after_in_child=_running.clear)
+def forget_all() -> None:
+    """In a forked child, whose siblings they are."""
+    _running.clear()
 
 
 def reap_dropped() -> None:
     """Reaps those that have ended while nobody holds them, and kills those that nobody has ever got."""
-    for launched in list(_running):
+    for launched in _running.copy():
         if launched.dropped:
             if not launched.kept:
                 launched.kill()
             launched.wait(0)
-
-
-def seconds(timeout: float | None) -> float | None:
-    """A timeout as seconds from 0 on; None for no end. Refuses what is no number of seconds."""
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool | str | bytes | bytearray):
-        raise TypeError(f"timeout must be a number of seconds or None, not {type(timeout).__name__}")
-    try:
-        number = float(timeout)
-    except OverflowError:
-        number = math.inf if timeout > 0 else 0.0
-    if math.isnan(number):
-        raise ValueError("timeout must be a number of seconds or None, not nan")
-    return None if number == math.inf else max(number, 0.0)
-
-
-def _end_of(timeout: float | None) -> float | None:
-    """The time of time.monotonic() at which a wait ends; None for never."""
-    number = seconds(timeout)
-    return None if number is None else time.monotonic() + number
-
-
-def _ns_until(end: float | None) -> int:
-    """What the engine takes for it: at most 146 years, -1 for ever."""
-    return -1 if end is None else int(min(max(end - time.monotonic(), 0.0) * 1e9, 2.0**62))
 
 
 class _Spec:

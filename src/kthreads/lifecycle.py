@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 
-from kthreads import alive, collector, crew, interop, pool, task
+from kthreads import alive, collector, crew, interop, launch, pool, task
 from kthreads._native import lib
 from kthreads.iteration import for_each
 
@@ -24,6 +24,7 @@ def _in_a_forked_child() -> None:
             collector.forget_all,  # native tasks, whose futures end; descriptors are closed
             task.forget_after_fork,  # Python tasks, likewise
             crew.forget_all,  # the threads of executors, which start new ones
+            launch.forget_all,  # processes, which are the child's siblings
         ),
     )
 

@@ -14,12 +14,13 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
+from kthreads import deadline
 from kthreads.container import RESTORED_SIGNALS, Container
 from kthreads.descriptors import Descriptors
 from kthreads.errors import ProcessStateError, UnsupportedError
 from kthreads.flags import CloneFlags
 from kthreads.idmap import IdMapping
-from kthreads.launch import Launched, launch, launch_python, seconds
+from kthreads.launch import Launched, launch, launch_python
 from kthreads.mounts import Mount, Tmpfs
 from kthreads.native import is_native, native
 from kthreads.steps import Steps
@@ -221,11 +222,11 @@ class Process(subprocess.Popen[Any]):
 
     def wait(self, timeout: float | None = None) -> int:
         """Waits for the end and returns `returncode`, as Popen's; `timeout` may be as long as it likes."""
-        return super().wait(seconds(timeout))
+        return super().wait(deadline.seconds(timeout))
 
     def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:
         """Writes `input`, reads all output and waits for the end, as Popen's; likewise."""
-        left = seconds(timeout)
+        left = deadline.seconds(timeout)
         while left is not None and left > _LONGEST_POLL:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return super().communicate(input, _LONGEST_POLL)

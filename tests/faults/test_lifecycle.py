@@ -52,6 +52,7 @@ def test_the_hooks_come_in_this_order():
         "collector.forget_all",
         "task.forget_after_fork",
         "crew.forget_all",
+        "launch.forget_all",
     ]
     assert hooks_of(lifecycle._as_the_interpreter_begins_to_end) == [
         "crew.end_all",

@@ -30,6 +30,9 @@ def ended(minus, pool):
     yield pool.prepare(lambda begin, end: None, 3)
     yield pool.quiesce
     yield lambda timeout: pool.resize(2, timeout)
+    process = kthreads.Process(["true"])
+    yield process.wait
+    yield lambda timeout: process.communicate(timeout=timeout)
 
 
 @pytest.mark.parametrize("timeout", [None, math.inf, 1e7, 1e300, 10**400, 60, 60.5])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import concurrent.futures
+import contextlib
 import faulthandler
 import gc
 import json
@@ -304,6 +305,15 @@ def _end_of(pid: int, problems: list[str]) -> None:
             return
 
 
+def descriptors() -> Counter[str]:
+    """How many there are of each kind."""
+    kinds: Counter[str] = Counter()
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the one that lists
+            kinds[os.readlink(f"/proc/self/fd/{fd}").partition(":[")[0]] += 1
+    return kinds
+
+
 def resources() -> dict[str, int]:
     """What must not grow, when all is quiet."""
     collector._sweep()
@@ -319,7 +329,7 @@ def resources() -> dict[str, int]:
         pages = int(file.read().split()[1])
     return {
         "resident_kib": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
-        "descriptors": len(os.listdir("/proc/self/fd")),
+        **{f"descriptors of {kind}": count for kind, count in descriptors().items()},
         "threads": len(os.listdir("/proc/self/task")),
         "tasks": len(task._python_tasks) + sum(len(each.pending) for each in collector._all()),
         "threads of ours": len(alive._running),
@@ -371,9 +381,9 @@ def main() -> int:
         problems += soak.problems
         if problems:
             break
-    for name in ("descriptors", "threads", "tasks", "threads of ours", "stacks"):
-        if len(left) > 2 and left[-1][name] > left[1][name]:
-            problems.append(f"{name} grew from {left[1][name]} to {left[-1][name]}")
+    for name, count in left[-1].items():
+        if len(left) > 2 and count > left[1].get(name, 0) and name != "resident_kib":
+            problems.append(f"{name} grew from {left[1].get(name, 0)} to {count}")
     report = {
         "seconds": options.seconds, "seed": options.seed, "backend": options.backend, "interrupts": interrupts.count,
         "operations": dict(sorted(counts.items())), "left after each round": left, "problems": problems,

@@ -180,8 +180,9 @@ void kt_python_keep(void *object)
     PyGILState_Release(state);
 }
 
-void kt_python_pool_free(kt_pool **place)
+void kt_python_pool_free(void *keep, kt_pool **place)
 {
+    (void)keep;
     if (*place && kt_pool_quiesce(*place, 1000000000) == 0) {
         kt_pool_free(*place);
     }

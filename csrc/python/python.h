@@ -25,8 +25,9 @@ void kt_python_free(kt_thread **place);
  * outlive the interpreter. */
 void kt_python_keep(void *object);
 
-/* Runs body(begin, end) as kt_python_task does, as the body of a parallel loop; not 0 when the loop is to stop,
- * as after an exception, the first of which becomes the attribute `error` of the body, which was None. */
+/* Runs body(begin, end) as kt_python_task does, as the body of a parallel loop; not 0 when the loop is to
+ * stop, as after an exception, the first of which becomes the attribute `error` of the body, which was None.
+ */
 int32_t kt_python_chunk(int64_t begin, int64_t end, void *body);
 
 /* kt_pool_run_to_end, interrupted by what a signal handler of Python's raises: after -EINTR that exception is
@@ -34,8 +35,9 @@ int32_t kt_python_chunk(int64_t begin, int64_t end, void *body);
 int kt_python_run_loop(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, void *raised);
 
 /* Ends the threads of the pool that was made into this place, if it was, and frees it; leaves it where that
- * would take longer than they need to leave. Nobody uses it any more. */
-void kt_python_pool_free(kt_pool **place);
+ * would take longer than they need to leave. Nobody uses it any more. `keep` is what its threads use, for the
+ * caller to hold until then. */
+void kt_python_pool_free(void *keep, kt_pool **place);
 
 /* Frees the completions that were made into this place, if they were. */
 void kt_python_completions_free(kt_completions **place);

@@ -52,7 +52,9 @@ class Engine:
         self.refusal: Callable[[], Exception] | None = None
         self.broken = False
         # Freed with the last that uses it: a prepared loop may run while another thread shuts the pool down.
-        self._place = ffi.gc(ffi.new("kt_pool **"), functools.partial(_free, keep))
+        # By a function of C, which no exception of a signal handler keeps from its work, as it may a finalizer in Python.
+        free = functools.partial(lib.kt_python_pool_free, ffi.new_handle(keep))
+        self._place = ffi.gc(ffi.new("kt_pool **"), free)
 
     def start(self, cdata: Any) -> None:
         """Makes the pool and starts its threads.
@@ -162,7 +164,3 @@ def _take_back(task: Submitted) -> None:
         task.withdraw()
     else:
         task.cancel()
-
-
-def _free(_: object, place: Any) -> None:
-    lib.kt_python_pool_free(place)

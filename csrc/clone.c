@@ -1,8 +1,10 @@
 #include "clone.h"
 
 #include "cpu.h"
+#include "kernel.h"
 #include "syscall.h"
 
+#include <kthreads/kthreads.h>
 #include <string.h>
 
 #ifndef SYS_clone3
@@ -45,7 +47,7 @@ int kt__clone(const struct kt__clone *clone)
 
 int kt__clone3(const struct kt__clone *clone)
 {
-    if (!kt__clone3_allowed()) {
+    if (kt__lacks(KT_FEATURE_CLONE3)) {
         return kt__clone(clone);
     }
     char *sp = push_entry(clone);
@@ -78,7 +80,7 @@ static int clone_process_by_clone(const struct kt__clone_process *process)
 
 int kt__clone_process(const struct kt__clone_process *process)
 {
-    if (!kt__clone3_allowed()) {
+    if (kt__lacks(KT_FEATURE_CLONE3)) {
         return clone_process_by_clone(process);
     }
     const struct kt__clone *stack = process->stack;
@@ -104,18 +106,4 @@ int kt__clone_process(const struct kt__clone_process *process)
     arguments.stack_size = (uint64_t)(sp - stack->stack_low);
     arguments.tls = stack->tls;
     return (int)kt__spawn(SYS_clone3, (long)&arguments, size, 0, 0, 0);
-}
-
-bool kt__clone3_allowed(void)
-{
-    enum { UNKNOWN, ALLOWED, REFUSED };
-    static _Atomic(int) answer = UNKNOWN;
-    int known = atomic_load_explicit(&answer, memory_order_relaxed);
-    if (known == UNKNOWN) {
-        /* A structure of size 0 is EINVAL to a kernel that would have read it; ENOSYS and EPERM
-         * come from kernels, seccomp profiles and emulators that never will. */
-        known = kt__syscall(SYS_clone3, NULL, 0) == -EINVAL ? ALLOWED : REFUSED;
-        atomic_store_explicit(&answer, known, memory_order_relaxed);
-    }
-    return known == ALLOWED;
 }

@@ -4,8 +4,6 @@
 
 #include "futex.h"
 
-#include <stdbool.h>
-
 struct kt__clone {
     uint64_t flags;
     char *stack_low;     /* lowest address of the child's stack */
@@ -45,8 +43,5 @@ int kt__clone_process(const struct kt__clone_process *process);
  * child finds two words on its new stack, a function and its argument, calls the one with the other and ends.
  */
 long kt__spawn(long number, long a, long b, long c, long d, long e);
-
-/* Whether this process may use clone3, found by a call that makes nothing. */
-bool kt__clone3_allowed(void);
 
 #endif

@@ -1,6 +1,5 @@
 /* What can be asked about a thread and about the kernel. */
 #define _GNU_SOURCE
-#include "clone.h"
 #include "fork.h"
 #include "lift.h"
 #include "thread.h"
@@ -74,39 +73,6 @@ int kt_thread_pidfd(kt_thread *thread)
         return -ESRCH;
     }
     return fd;
-}
-
-static bool pidfd_threads(void)
-{
-    int fd = (int)kt__syscall(SYS_pidfd_open, syscall(SYS_gettid), PIDFD_THREAD_FLAG);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return fd >= 0;
-}
-
-static uint32_t find_features(void)
-{
-    uint32_t features = KT_THREAD_SANITIZER ? KT_FEATURE_SANITIZED : 0;
-    kt__lock();
-    features |= kt__stack_light_guards() ? KT_FEATURE_GUARD : 0;
-    kt__unlock();
-    features |= kt__clone3_allowed() ? KT_FEATURE_CLONE3 : 0;
-    features |= kt__futex_waitv(NULL, 0, -1) == -EINVAL ? KT_FEATURE_FUTEX_WAITV : 0;
-    features |= pidfd_threads() ? KT_FEATURE_PIDFD_THREAD : 0;
-    return features;
-}
-
-uint32_t kt_features(void)
-{
-    static const uint32_t known = 1U << 31;
-    static _Atomic(uint32_t) features; /* two that look at once find the same */
-    uint32_t found = atomic_load_explicit(&features, memory_order_relaxed);
-    if (!found) {
-        found = find_features() | known;
-        atomic_store_explicit(&features, found, memory_order_relaxed);
-    }
-    return found & ~known;
 }
 
 void kt_usage_now(kt_usage *usage)

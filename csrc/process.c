@@ -3,6 +3,7 @@
 #include "process.h"
 
 #include "descriptor.h"
+#include "kernel.h"
 #include "fork.h"
 #include "lift.h"
 #include "thread.h"
@@ -151,10 +152,11 @@ static int clone_shared(kt_process *process, struct kt__clone_process *clone, co
 {
     bool own_tls = !(clone->flags & CLONE_VFORK) || child->spec.call;
     struct kt__clone stack = {.entry = child_entry};
-    if (own_tls && (kt__ready() < 0 || KT_THREAD_SANITIZER)) {
-        return -ENOTSUP;
+    int rc = !own_tls ? 0 : KT_THREAD_SANITIZER ? -ENOTSUP : kt__ready();
+    if (rc < 0) {
+        return rc;
     }
-    int rc = kt__process_memory_take(&process->memory, child, own_tls ? child_routine : NULL, &stack);
+    rc = kt__process_memory_take(&process->memory, child, own_tls ? child_routine : NULL, &stack);
     if (rc < 0) {
         return rc;
     }
@@ -192,7 +194,7 @@ static int clone_either(kt_process *process, struct kt__child *child)
 static int clone_it(kt_process *process, struct kt__child *child)
 {
     bool clears = child->spec.flags & KT_CLONE_CLEAR_SIGHAND;
-    child->reset_signals = clears && !kt__clone3_allowed();
+    child->reset_signals = clears && kt__lacks(KT_FEATURE_CLONE3);
     int rc = clone_either(process, child);
     if (rc == -EINVAL && clears && !child->reset_signals) {
         child->reset_signals = true; /* Linux 5.3 and 5.4 have clone3 without this flag */

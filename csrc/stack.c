@@ -10,8 +10,10 @@
  * beyond HOT_LIMIT it goes to the cold list without them. */
 #include "stack.h"
 
+#include "kernel.h"
 #include "syscall.h"
 
+#include <kthreads/kthreads.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -34,8 +36,6 @@ enum {
     TRIM_EVERY = 16,      /* uses of a stack after which its lower pages are given back */
     KEEP_RESIDENT = 65536 /* at the top, where every thread's frames are */
 };
-
-#define MADV_GUARD_INSTALL_ADVICE 102
 
 struct class
 {
@@ -132,27 +132,13 @@ static struct kt__slab *map_slab(struct class *class)
     return NULL;
 }
 
-bool kt__stack_light_guards(void)
-{
-    static int works = -1;
-    if (works < 0) {
-        void *page = mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (page == MAP_FAILED) {
-            return false;
-        }
-        works = madvise(page, page_size(), MADV_GUARD_INSTALL_ADVICE) == 0;
-        munmap(page, page_size());
-    }
-    return works == 1;
-}
-
 static int install_guard(struct kt__stack *stack)
 {
     char *guard = stack->low - guard_size();
-    int rc = kt__stack_light_guards() ? madvise(guard, guard_size(), MADV_GUARD_INSTALL_ADVICE)
-                                      : mprotect(guard, guard_size(), PROT_NONE);
-    if (rc < 0) {
-        return -ENOMEM; /* for mprotect: max_map_count mappings are in use */
+    /* The kernel has no light guards in locked memory (mlockall). */
+    bool light = !kt__lacks(KT_FEATURE_GUARD) && madvise(guard, guard_size(), KT_MADV_GUARD_INSTALL) == 0;
+    if (!light && mprotect(guard, guard_size(), PROT_NONE) < 0) {
+        return -ENOMEM; /* max_map_count mappings are in use */
     }
     stack->guarded = true;
     return 0;

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { KT_ALTSTACK_SIZE = 32768 };
+enum { KT_ALTSTACK_SIZE = 32768, KT_MADV_GUARD_INSTALL = 102 /* MADV_GUARD_INSTALL, Linux 6.13 */ };
 
 struct kt__slab;
 
@@ -35,8 +35,5 @@ struct kt__stack_usage {
     size_t taken, free, mapped;
 };
 struct kt__stack_usage kt__stack_usage_now(void);
-
-/* Whether MADV_GUARD_INSTALL works here (Linux 6.13); mprotect does otherwise. */
-bool kt__stack_light_guards(void);
 
 #endif

@@ -3,6 +3,7 @@
 #define KT_SYSCALL_H
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,6 +13,13 @@
 static inline long kt__negative_errno(long result)
 {
     return result < 0 ? -errno : result;
+}
+
+/* A refusal for want of something that may be there the next time: it says nothing about what was asked for.
+ */
+static inline bool kt__passes(long rc)
+{
+    return rc == -EAGAIN || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS || rc == -EINTR;
 }
 
 /* A kernel signal set: one bit a signal, 64 of them. glibc's sigset_t is larger, and its wrappers

@@ -71,7 +71,7 @@ int kt__thread_new(size_t stack_size, struct kt_thread **out)
         } else {
             thread->descriptor = NULL;
             thread->ident = 0;
-            thread->linked = thread->forgotten = thread->left = false;
+            thread->linked = thread->left = false;
             enter(thread);
             *out = thread;
         }
@@ -82,16 +82,6 @@ int kt__thread_new(size_t stack_size, struct kt_thread **out)
 
 void kt__thread_recycle(struct kt_thread *thread)
 {
-    /* Outside of the lock: an ending pthread still runs its destructors. On the clone backends
-     * the word says that the kernel is done with the stack; wait for the last moments of a thread
-     * that has left the parking lot. */
-    if (thread->backend == KT_BACKEND_PTHREAD && !thread->forgotten) {
-        pthread_join(thread->pthread, NULL);
-    }
-    uint32_t tid;
-    while ((tid = atomic_load_explicit(&thread->word, memory_order_acquire)) != 0) {
-        kt__futex_wait(&thread->word, tid, KT_FUTEX_SHARED, -1);
-    }
     kt__lock();
     if (thread->linked) {
         kt__descriptor_unlink(&kt__libc, thread->descriptor);
@@ -110,7 +100,7 @@ void kt__thread_recycle(struct kt_thread *thread)
 
 void kt__thread_abandon(struct kt_thread *thread)
 {
-    atomic_store_explicit(&thread->claim, KT_CLAIM_DETACHED, memory_order_relaxed); /* in no other list */
+    atomic_store_explicit(&thread->claim, KT_CLAIM_ABANDONED, memory_order_relaxed); /* in no other list */
     thread->link = NULL;
     *detached_end = thread;
     detached_end = &thread->link;
@@ -136,7 +126,7 @@ static void reap(size_t looks)
     kt__lock();
     while (looks-- > 0 && detached) {
         struct kt_thread *thread = take_detached();
-        if (atomic_load_explicit(&thread->word, memory_order_acquire) == 0) {
+        if (!kt__alive(thread) && !atomic_load_explicit(&thread->starting, memory_order_acquire)) {
             thread->link = ended;
             ended = thread;
         } else {
@@ -170,6 +160,17 @@ size_t kt__detached_count(void)
 
 /* ---- Fork ------------------------------------------------------------------------------------------ */
 
+/* The main thread of this child, which ends, with it or before it, when its function has returned. */
+static void become_main(struct kt_thread *thread)
+{
+    int32_t tid = (int32_t)syscall(SYS_gettid);
+    atomic_store_explicit(&thread->tid, tid, memory_order_relaxed);
+    atomic_store_explicit(&thread->word, (uint32_t)tid, memory_order_relaxed);
+    syscall(SYS_set_tid_address, &thread->word);                           /* the child has none, or libc's */
+    atomic_store_explicit(&thread->starting, false, memory_order_relaxed); /* who started it is not here */
+    thread->left = true;
+}
+
 /* Only the forking thread lives on. libc's child has emptied its list of threads by now
  * (nptl/reclaim_stacks), and entered the forking thread again. */
 void kt__forget_other_threads(void)
@@ -179,17 +180,15 @@ void kt__forget_other_threads(void)
     for (struct kt_thread *thread = all; thread; thread = thread->next) {
         atomic_store_explicit(&thread->waiters, 0, memory_order_relaxed);
         if (thread->ident == self && !kt__ended(thread)) {
-            /* The process's main thread now: its tid has changed, and nobody can wait for its end. */
-            atomic_store_explicit(&thread->tid, (int32_t)syscall(SYS_gettid), memory_order_relaxed);
+            become_main(thread);
             continue;
         }
-        /* Parked, or about to park itself when its run would have ended: not among the detached ones yet. */
+        /* Parked, or one that would have seen to itself when its run had ended. */
         int32_t claim = atomic_load_explicit(&thread->claim, memory_order_relaxed);
-        bool ours =
-            claim == KT_CLAIM_PARKED || (claim == KT_CLAIM_DETACHED && kt__reusable(thread) && !thread->left);
+        bool ours = claim == KT_CLAIM_PARKED || claim == KT_CLAIM_DETACHED;
         thread->linked = false;
-        thread->forgotten = true;
         thread->left = true;
+        atomic_store_explicit(&thread->starting, false, memory_order_relaxed);
         atomic_store_explicit(&thread->word, 0, memory_order_relaxed);
         atomic_store_explicit(&thread->run, 0, memory_order_relaxed);
         if (ours) {
@@ -203,7 +202,7 @@ void kt__refresh_own_tid(void)
     uintptr_t self = (uintptr_t)pthread_self();
     for (struct kt_thread *thread = all; thread; thread = thread->next) {
         if (thread->ident == self && !kt__ended(thread)) {
-            atomic_store_explicit(&thread->tid, (int32_t)syscall(SYS_gettid), memory_order_relaxed);
+            become_main(thread);
         }
     }
 }

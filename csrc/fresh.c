@@ -4,6 +4,7 @@
 #include "images.h"
 #include "thread.h"
 
+#include <limits.h>
 #include <locale.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -30,16 +31,31 @@ static bool destroy_values(struct kt__value *const *blocks)
     return any;
 }
 
+/* What the last pass has left. libc drops it, too. */
+static void forget_values(struct kt__value *const *blocks)
+{
+    for (size_t b = 0; b < KT_KEY_BLOCKS; b++) {
+        for (size_t i = 0; blocks[b] && i < KT_KEYS_A_BLOCK; i++) {
+            blocks[b][i].data = NULL;
+        }
+    }
+}
+
 static void run_destructors(void)
 {
     char *descriptor = (char *)pthread_self();
     struct kt__value *const *blocks = (void *)(descriptor + kt__libc.found.specific_offset);
     const bool *used = (const bool *)(blocks + KT_KEY_BLOCKS);
     kt__libc.call_tls_destructors();
-    for (int pass = 0; *used && pass < 4 /* PTHREAD_DESTRUCTOR_ITERATIONS */; pass++) {
-        if (!destroy_values(blocks)) {
-            break;
-        }
+    int pass = 0;
+    while (*used && pass < PTHREAD_DESTRUCTOR_ITERATIONS && destroy_values(blocks)) {
+        pass++;
+    }
+    if (pass > 0) {
+        /* Objects that the destructors of keys have made: libc forgets them with the thread, but here they
+         * would be destroyed after another run. */
+        kt__libc.call_tls_destructors();
+        forget_values(blocks);
     }
 }
 

@@ -1,10 +1,15 @@
 /* The parking lot: reusable threads that wait for their next run.
  *
  * When a run ends the thread makes itself fresh, sets `run` to KT_RUN_ENDED and waits for the word to
- * change. Whoever gives the handle up puts the thread into the lot. Whoever starts a thread takes
- * the last one in (KT_RUN_TAKEN), fills in the call and sets KT_RUN_ACTIVE. Moves in and out of the
- * lot, and the thread's decision to leave after waiting in vain, happen under the engine's lock, so
- * that a thread is either given a run or gone, never both. */
+ * change. Whoever gives the handle up puts the thread into the lot; where that was before the end of the
+ * run, the thread does it itself. Whoever starts a thread takes the last one in (KT_RUN_TAKEN), fills in the
+ * call and sets KT_RUN_ACTIVE. Moves in and out of the lot, and the thread's decision to leave after
+ * waiting in vain, happen under the engine's lock, so that a thread is either given a run or gone, never
+ * both. The end of a run takes no lock: who waits for it may hold some.
+ *
+ * A thread that cannot be made fresh, or that its function ends by pthread_exit, has more to do before
+ * anybody may see its run as ended: destructors, and what the kernel does about robust mutexes. It sets `run`
+ * to KT_RUN_LEAVING, wakes those who wait for that word, and they wait for the one that the kernel clears. */
 #include "fork.h"
 #include "thread.h"
 
@@ -17,7 +22,7 @@ void kt_park_timeout(int64_t ns)
     atomic_store_explicit(&patience, ns < 0 ? 0 : ns, memory_order_relaxed);
 }
 
-void kt__park(struct kt_thread *thread)
+static void park(struct kt_thread *thread)
 {
     atomic_store_explicit(&thread->claim, KT_CLAIM_PARKED, memory_order_relaxed);
     thread->link = lot;
@@ -74,7 +79,7 @@ static bool give_up(struct kt_thread *thread)
     kt__lock();
     bool idle = atomic_load_explicit(&thread->run, memory_order_relaxed) == KT_RUN_ENDED;
     if (idle) {
-        thread->left = true;
+        thread->left = true; /* for an owner who gives up the handle later */
         for (struct kt_thread **link = &lot; *link; link = &(*link)->link) {
             if (*link == thread) {
                 take(link);
@@ -87,27 +92,50 @@ static bool give_up(struct kt_thread *thread)
     return idle;
 }
 
-static void end_run(struct kt_thread *thread)
+void kt__take_over(struct kt_thread *thread)
 {
-    kt__lock();
-    if (atomic_load_explicit(&thread->claim, memory_order_relaxed) == KT_CLAIM_DETACHED) {
-        kt__park(thread);
+    if (atomic_load(&thread->claim) != KT_CLAIM_DETACHED) {
+        return; /* the other of the two, who gives it up and who ends the run, has come first */
     }
-    /* Sequentially consistent, as are a waiter's increment and load (wait.c): either this thread
-     * sees the waiter, or the waiter sees that the run has ended. */
-    atomic_store(&thread->run, KT_RUN_ENDED);
-    kt__unlock();
+    uint32_t run = atomic_load(&thread->run);
+    if (!kt__reusable(thread) || thread->left || run == KT_RUN_LEAVING) {
+        kt__thread_abandon(thread);
+    } else if (run == KT_RUN_ENDED) {
+        park(thread);
+    }
+}
+
+/* Sequentially consistent, all of it. A waiter counts itself and looks at the word (wait.c): either this
+ * thread sees the waiter, or the waiter sees the end. Who gives the handle up says so and looks at the word:
+ * likewise. By the time that this thread looks at the claim it may be in its next run, which kt__take_over
+ * sees. */
+static void end_run(struct kt_thread *thread, enum kt__run end)
+{
+    bool reusable = kt__reusable(thread); /* before somebody else starts it again */
+    atomic_store(&thread->run, end);
     if (atomic_load(&thread->waiters) > 0) {
         kt__futex_wake(&thread->run, INT_MAX, KT_FUTEX_PRIVATE);
+    }
+    if (reusable && atomic_load(&thread->claim) == KT_CLAIM_DETACHED) {
+        kt__lock();
+        kt__take_over(thread);
+        kt__unlock();
+    }
+}
+
+void kt__leave(struct kt_thread *thread)
+{
+    if (atomic_load(&thread->run) == KT_RUN_ACTIVE) { /* else nobody waits for it: it was parked */
+        end_run(thread, KT_RUN_LEAVING);
     }
 }
 
 bool kt__await_run(struct kt_thread *thread)
 {
-    if (!kt__make_fresh(thread)) {
+    if (thread->left || !kt__make_fresh(thread)) {
         return false;
     }
-    end_run(thread);
+    end_run(thread, KT_RUN_ENDED);
     kt__deadline deadline = kt__deadline_after(atomic_load_explicit(&patience, memory_order_relaxed));
     for (;;) {
         uint32_t run = atomic_load_explicit(&thread->run, memory_order_acquire);
@@ -128,7 +156,6 @@ void kt__dismiss_parked(void)
     kt__lock();
     while (lot) {
         struct kt_thread *thread = take(&lot);
-        thread->left = true;
         kt__thread_abandon(thread);
         atomic_store_explicit(&thread->run, KT_RUN_DISMISSED, memory_order_release);
         kt__futex_wake(&thread->run, 1, KT_FUTEX_PRIVATE);

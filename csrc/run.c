@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "call.h"
 #include "descriptor.h"
-#include "fork.h"
 #include "thread.h"
 
 #include <sched.h>
@@ -80,26 +79,48 @@ static void run_call(struct kt_thread *thread)
     }
 }
 
-/* The last act of a thread whose end the kernel does not announce in the word that joiners look at.
- * Also reached by pthread_exit in the call. */
-static void announce_end(void *argument)
+/* The last act of ours on a thread, also after pthread_exit in the call. What libc does from now on runs the
+ * destructors of keys and of thread_local objects. */
+static void leave(void *thread)
+{
+    kt__leave(thread);
+}
+
+/* As clone with CLEARTID does: the kernel clears our word, and no longer libc's, in which nobody is
+ * interested, as the thread is a detached one. */
+static void have_end_announced(struct kt_thread *thread)
+{
+    atomic_store_explicit(&thread->word, (uint32_t)syscall(SYS_gettid), memory_order_relaxed);
+    syscall(SYS_set_tid_address, &thread->word);
+}
+
+/* ThreadSanitizer, which does not see what the kernel stores, is told with each pass over the values of keys
+ * that what has gone before is visible to those who see the thread's end (kt__alive). */
+#if KT_THREAD_SANITIZER
+static pthread_key_t telling;
+
+static void tell_sanitizer(void *argument)
 {
     struct kt_thread *thread = argument;
-    kt__lock();
-    if (kt__reusable(thread)) {
-        if (!thread->left && atomic_load(&thread->claim) == KT_CLAIM_DETACHED) {
-            kt__thread_abandon(thread);
-        }
-        thread->left = true;
-        atomic_store(&thread->run, KT_RUN_ENDED);
-        kt__futex_wake(&thread->run, INT_MAX, KT_FUTEX_PRIVATE);
-    }
-    if (thread->backend == KT_BACKEND_PTHREAD) {
-        atomic_store(&thread->word, 0);
-        kt__futex_wake(&thread->word, INT_MAX, KT_FUTEX_SHARED);
-    }
-    kt__unlock();
+    atomic_store_explicit(&thread->run, KT_RUN_LEAVING, memory_order_release);
+    pthread_setspecific(telling, thread);
 }
+
+static __attribute__((constructor)) void make_key(void)
+{
+    pthread_key_create(&telling, tell_sanitizer);
+}
+
+static void have_sanitizer_told(struct kt_thread *thread)
+{
+    pthread_setspecific(telling, thread);
+}
+#else
+static void have_sanitizer_told(const struct kt_thread *thread)
+{
+    (void)thread;
+}
+#endif
 
 /* Our starter learns it too, but perhaps later than this thread asks. */
 static int32_t own_tid(const struct kt_thread *thread)
@@ -112,17 +133,19 @@ void *kt__thread_main(void *argument)
 {
     struct kt_thread *thread = argument;
     atomic_store_explicit(&thread->tid, own_tid(thread), memory_order_relaxed);
-    if (!kt__reusable(thread) && thread->backend != KT_BACKEND_PTHREAD) {
+    if (thread->backend == KT_BACKEND_PTHREAD) {
+        have_end_announced(thread);
+    }
+    have_sanitizer_told(thread);
+    if (!kt__reusable(thread)) {
         run_call(thread);
         return NULL;
     }
-    if (kt__reusable(thread)) {
-        kt__inherited_now(&thread->inherited);
-    }
-    pthread_cleanup_push(announce_end, thread);
+    kt__inherited_now(&thread->inherited);
+    pthread_cleanup_push(leave, thread);
     do {
         run_call(thread);
-    } while (kt__reusable(thread) && kt__await_run(thread));
+    } while (kt__await_run(thread));
     pthread_cleanup_pop(1);
     return NULL;
 }

@@ -45,9 +45,10 @@ static bool needs_setup(const kt_spec *spec)
            (spec->backend == KT_BACKEND_PTHREAD && (spec->flags != shareable || !kt__libc.found.tid_offset));
 }
 
-static void fill_in(struct kt_thread *thread, const kt_spec *spec, const kt_call *call)
+static void fill_in(struct kt_thread *thread, const kt_spec *spec, const kt_call *call, bool parked)
 {
-    thread->flags = always | spec->flags;
+    thread->flags = always | spec->flags | (parked ? CLONE_SETTLS : 0);
+    thread->reused = parked;
     thread->backend = spec->backend;
     thread->options = reusable(spec) ? spec->options : spec->options & ~(uint32_t)KT_OPTION_REUSE;
     thread->stack_size = spec->stack_size ? spec->stack_size : KT_STACK_DEFAULT;
@@ -61,6 +62,7 @@ static void fill_in(struct kt_thread *thread, const kt_spec *spec, const kt_call
     thread->call = *call;
     thread->cpu_ns = -1;
     atomic_store_explicit(&thread->claim, KT_CLAIM_OWNER, memory_order_relaxed);
+    atomic_store_explicit(&thread->starting, true, memory_order_relaxed);
     atomic_store_explicit(&thread->setup, needs_setup(spec) ? KT_SETUP_PENDING : 0, memory_order_relaxed);
 }
 
@@ -130,24 +132,28 @@ static int start_bare(struct kt_thread *thread)
 static int start_pthread(struct kt_thread *thread)
 {
     pthread_attr_t attributes;
+    pthread_t pthread;
     kt__signals old;
     int rc = pthread_attr_init(&attributes);
     if (rc != 0) {
         return -rc;
     }
+    /* Detached: the kernel tells us of its end, as of that of any other thread (run.c), and libc frees its
+     * TLS before. */
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     rc = pthread_attr_setstack(&attributes, thread->stack->low, thread->stack->size);
     if (rc == 0) {
         kt__set_signals(kt__thread_signals, &old);
-        rc = pthread_create(&thread->pthread, &attributes, kt__thread_main, thread);
+        rc = pthread_create(&pthread, &attributes, kt__thread_main, thread);
         kt__set_signals(old, NULL);
     }
     pthread_attr_destroy(&attributes);
     if (rc != 0) {
         return -rc;
     }
-    thread->ident = (uintptr_t)thread->pthread;
+    thread->ident = (uintptr_t)pthread;
     /* pthread_create, too, passes CLONE_PARENT_SETTID; without the offset await_setup waits for the tid. */
-    return kt__libc.found.tid_offset ? *kt__descriptor_tid(&kt__libc, (char *)thread->pthread) : 0;
+    return kt__libc.found.tid_offset ? *kt__descriptor_tid(&kt__libc, (char *)pthread) : 0;
 }
 
 static int start_new(struct kt_thread *thread)
@@ -157,7 +163,6 @@ static int start_new(struct kt_thread *thread)
                                                                : start_clone(thread);
     if (rc < 0) {
         atomic_store_explicit(&thread->word, 0, memory_order_relaxed);
-        thread->backend = KT_BACKEND_BARE_WITHOUT_LIBC; /* nothing of libc's to join */
     } else if (rc > 0) {
         atomic_store_explicit(&thread->tid, rc, memory_order_relaxed);
     }
@@ -166,39 +171,42 @@ static int start_new(struct kt_thread *thread)
 
 /* ---- Starting -------------------------------------------------------------------------------------- */
 
-/* Waits until the thread has made its settings; joins and recycles it if they failed. */
+/* Waits until the thread has made its settings: how that went. */
 static int await_setup(struct kt_thread *thread)
 {
     uint32_t setup;
     while ((setup = atomic_load_explicit(&thread->setup, memory_order_acquire)) == KT_SETUP_PENDING) {
         kt__futex_wait(&thread->setup, KT_SETUP_PENDING, KT_FUTEX_PRIVATE, -1);
     }
-    if (setup == 0) {
-        return 0;
-    }
-    while (kt_thread_wait(thread, -1, NULL) == -EINTR) {
-    }
-    kt_thread_free(thread);
     return (int32_t)setup;
 }
 
-static int new_thread(const kt_spec *spec, const kt_call *call, struct kt_thread **out)
+/* A thread that could not make its settings, and so has not run the function. */
+static void drop(struct kt_thread *thread)
+{
+    while (kt_thread_wait(thread, -1, NULL) == -EINTR) {
+    }
+    kt_thread_free(thread);
+}
+
+static int make_thread(const kt_spec *spec, struct kt_thread **thread)
 {
     size_t usable = spec->stack_size ? spec->stack_size : KT_STACK_DEFAULT;
-    struct kt_thread *thread;
-    int rc = kt__thread_new(usable + kt__descriptor_room(&kt__libc), &thread);
-    if (rc < 0) {
-        return rc;
+    int rc = kt__thread_new(usable + kt__descriptor_room(&kt__libc), thread);
+    if (rc == 0) { /* before anybody has the handle: it has not ended */
+        atomic_store_explicit(&(*thread)->word, KT_STARTING, memory_order_relaxed);
+        atomic_store_explicit(&(*thread)->run, KT_RUN_ACTIVE, memory_order_relaxed);
     }
-    fill_in(thread, spec, call);
-    thread->reused = false;
-    atomic_store_explicit(&thread->word, KT_STARTING, memory_order_relaxed);
-    atomic_store_explicit(&thread->run, kt__reusable(thread) ? KT_RUN_ACTIVE : KT_RUN_ENDED,
-                          memory_order_relaxed);
-    /* Before it runs: it may look there for itself. Release: whoever finds it there finds it not ended. */
-    __atomic_store_n(out, thread, __ATOMIC_RELEASE);
-    rc = start_new(thread);
-    if (rc < 0) {
+    return rc;
+}
+
+/* Runs it on a new thread, or on a parked one. */
+static int run_on(struct kt_thread *thread, bool parked)
+{
+    int rc = 0;
+    if (parked) {
+        kt__resume(thread);
+    } else if ((rc = start_new(thread)) < 0) {
         kt__thread_recycle(thread);
     }
     return rc;
@@ -207,19 +215,22 @@ static int new_thread(const kt_spec *spec, const kt_call *call, struct kt_thread
 int kt__start(struct kt_thread **out, const kt_spec *spec, const kt_call *call)
 {
     kt__reap_some();
-    int rc = 0;
-    struct kt_thread *parked = reusable(spec) ? kt__unpark(spec) : NULL;
-    if (parked) {
-        fill_in(parked, spec, call);
-        parked->flags |= CLONE_SETTLS;
-        parked->reused = true;
-        *out = parked;
-        kt__resume(parked);
-    } else {
-        rc = new_thread(spec, call, out);
+    struct kt_thread *thread = reusable(spec) ? kt__unpark(spec) : NULL;
+    bool parked = thread, settles = needs_setup(spec);
+    int rc = parked ? 0 : make_thread(spec, &thread);
+    if (rc == 0) {
+        fill_in(thread, spec, call, parked);
+        /* Before it runs: it may look there for itself. Release: whoever finds it there finds it filled in.
+         */
+        __atomic_store_n(out, thread, __ATOMIC_RELEASE);
+        rc = run_on(thread, parked);
     }
-    if (rc == 0 && needs_setup(spec)) {
-        rc = await_setup(*out);
+    if (rc == 0) {
+        rc = settles ? await_setup(thread) : 0;
+        atomic_store_explicit(&thread->starting, false, memory_order_release);
+        if (rc < 0) {
+            drop(thread);
+        }
     }
     if (rc < 0) {
         *out = NULL;
@@ -229,6 +240,9 @@ int kt__start(struct kt_thread **out, const kt_spec *spec, const kt_call *call)
 
 int kt_thread_start(kt_thread **thread, const kt_spec *spec, const kt_call *call)
 {
+    if (thread) {
+        *thread = NULL;
+    }
     if (!thread || !spec || !call || !valid(spec, call)) {
         return -EINVAL;
     }

@@ -32,8 +32,9 @@ enum kt__claim {
     KT_CLAIM_OWNER = 0, /* whoever started the thread */
     KT_CLAIM_JOINING,
     KT_CLAIM_JOINED,
-    KT_CLAIM_DETACHED, /* nobody: the engine recycles or parks the thread when it ends */
-    KT_CLAIM_PARKED    /* the parking lot */
+    KT_CLAIM_DETACHED, /* nobody: a reusable thread sees to itself when its run ends */
+    KT_CLAIM_PARKED,   /* the parking lot */
+    KT_CLAIM_ABANDONED /* the list of threads to be recycled when they have ended */
 };
 
 enum { KT_STARTING = 1 }; /* in `word` from before the clone until the kernel stores the tid */
@@ -42,8 +43,9 @@ enum { KT_STARTING = 1 }; /* in `word` from before the clone until the kernel st
 enum kt__run {
     KT_RUN_ENDED = 0,
     KT_RUN_ACTIVE,
-    KT_RUN_TAKEN,    /* out of the lot, its call not filled in yet */
-    KT_RUN_DISMISSED /* there will be no further run */
+    KT_RUN_TAKEN,     /* out of the lot, its call not filled in yet */
+    KT_RUN_DISMISSED, /* there will be no further run */
+    KT_RUN_LEAVING    /* the thread ends with this run: `word` says when that is over */
 };
 
 enum { KT_SETUP_PENDING = 1 }; /* in `setup`; then 0 or an errno value with its sign turned */
@@ -59,14 +61,16 @@ struct kt__inherited {
 /* Records are recycled but never given back to malloc: a late waker or waiter that looks at one
  * reads a word of a thread, if perhaps of another, and looks again. */
 struct kt_thread {
-    /* Written by the kernel (CHILD_SETTID, CHILD_CLEARTID): the tid while the thread lives, 0 once
-     * its stack and TLS are free. On the pthread backend we store the 0. */
+    /* Cleared by the kernel (CLEARTID): not 0 while the thread lives, 0 once its destructors have run, its
+     * robust mutexes are marked, and its stack and TLS are free. */
     _Alignas(KT_CACHE_LINE) kt__word word;
     kt__word run;              /* reusable threads: enum kt__run */
     _Atomic(uint32_t) waiters; /* threads in kt_thread_wait, any */
     kt__word setup;            /* how the settings that can fail went; any */
     _Atomic(int32_t) claim;    /* enum kt__claim; any */
     _Atomic(int32_t) tid;
+    _Atomic(bool)
+        starting; /* kt__start is not done with the record, though the thread may have given itself up */
 
     /* Written by the starter before the thread runs; frozen until its end. */
     uintptr_t ident;
@@ -81,7 +85,6 @@ struct kt_thread {
     char name[16]; /* "" to leave it */
     struct kt__stack *stack;
     char *descriptor;               /* clone backends */
-    pthread_t pthread;              /* pthread backend */
     struct kt__inherited inherited; /* reusable threads: as the thread was when its run began */
 
     /* Written by the thread; read by others once it has ended. */
@@ -89,9 +92,8 @@ struct kt_thread {
     int64_t cpu_ns; /* of the run; -1 when not recorded */
 
     /* Guarded by the engine's lock. */
-    bool linked;                       /* the descriptor is on libc's list */
-    bool forgotten;                    /* a fork left it behind: no thread here to unlink or to join */
-    bool left;                         /* a reusable thread that will take no further run */
+    bool linked; /* the descriptor is on libc's list */
+    bool left;   /* a reusable thread that will take no further run, its last one ended */
     struct kt_thread *previous, *next; /* all threads that have a stack */
     struct kt_thread *link;            /* free records, detached threads, parked threads */
 };
@@ -104,22 +106,36 @@ static inline bool kt__reusable(const struct kt_thread *thread)
     return thread->options & KT_OPTION_REUSE;
 }
 
-/* The word that is 0 once a thread, or the run of a reusable one, has ended. */
-static inline kt__word *kt__end_word(struct kt_thread *thread)
+/* What the kernel says of the thread: 0 once it is gone for good.
+ *
+ * Acquire, here and below: what the thread wrote is visible to whoever saw its end. The kernel's own store is
+ * a full barrier's worth of exit path later. */
+static inline uint32_t kt__alive(struct kt_thread *thread)
 {
-    return kt__reusable(thread) ? &thread->run : &thread->word;
+    uint32_t tid = atomic_load_explicit(&thread->word, memory_order_acquire);
+    if (KT_THREAD_SANITIZER && tid == 0) {
+        /* Which knows nothing of the kernel's store. */
+        (void)atomic_load_explicit(&thread->run, memory_order_acquire);
+    }
+    return tid;
 }
 
-static inline enum kt__futex_key kt__end_key(const struct kt_thread *thread)
+/* The word that tells of the end of a thread, or of the run of a reusable one, and what it is now: 0 after
+ * the end. A run that turns out to be the thread's last ends with the thread: `run` changes to say so. */
+static inline struct kt__await kt__end_of(struct kt_thread *thread)
 {
-    return kt__reusable(thread) ? KT_FUTEX_PRIVATE : KT_FUTEX_SHARED;
+    if (kt__reusable(thread)) {
+        uint32_t run = atomic_load(&thread->run); /* sequentially consistent: see park.c */
+        if (run != KT_RUN_LEAVING) {
+            return (struct kt__await){&thread->run, run, KT_FUTEX_PRIVATE};
+        }
+    }
+    return (struct kt__await){&thread->word, kt__alive(thread), KT_FUTEX_SHARED};
 }
 
 static inline bool kt__ended(struct kt_thread *thread)
 {
-    /* Acquire: what the thread wrote is visible to whoever saw its end. The kernel's own store is
-     * a full barrier's worth of exit path later. */
-    return atomic_load_explicit(kt__end_word(thread), memory_order_acquire) == 0;
+    return kt__end_of(thread).expected == 0;
 }
 
 /* ---- start.c: from a spec to a running thread ------------------------------------------------ */
@@ -156,11 +172,15 @@ struct kt_thread *kt__unpark(const kt_spec *spec);
 /* Sets a thread that kt__unpark returned to its next run. */
 void kt__resume(struct kt_thread *thread);
 
-/* Into the lot. The lock must be held. */
-void kt__park(struct kt_thread *thread);
+/* Parks a thread whose handle was given up, or leaves it to be recycled, unless its run still goes on. The
+ * lock must be held. */
+void kt__take_over(struct kt_thread *thread);
 
 /* On the thread, after a run: waits for the next one. False when the thread should end instead. */
 bool kt__await_run(struct kt_thread *thread);
+
+/* On a thread that is about to end: those who wait for its run wait for the thread from now on. */
+void kt__leave(struct kt_thread *thread);
 
 void kt__dismiss_parked(void);
 size_t kt__parked_count(void);

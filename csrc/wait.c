@@ -1,4 +1,5 @@
 /* Waiting for threads to end. */
+#include "kernel.h"
 #include "fork.h"
 #include "thread.h"
 
@@ -21,22 +22,24 @@ static void begin_wait(struct kt_thread *thread)
 
 static void end_wait(struct kt_thread *thread)
 {
-    if (atomic_fetch_sub(&thread->waiters, 1) > 1 && kt__ended(thread)) {
-        kt__futex_wake(kt__end_word(thread), INT_MAX, kt__end_key(thread));
+    if (atomic_fetch_sub(&thread->waiters, 1) > 1) {
+        struct kt__await end = kt__end_of(thread);
+        if (end.expected == 0) {
+            kt__futex_wake(end.word, INT_MAX, end.key);
+        }
     }
 }
 
 static int wait_until(struct kt_thread *thread, kt__deadline deadline)
 {
-    kt__word *word = kt__end_word(thread);
-    uint32_t value;
+    struct kt__await end;
     int rc = 0;
     begin_wait(thread);
-    while ((value = atomic_load(word)) != 0 && rc == 0) {
-        rc = kt__futex_wait(word, value, kt__end_key(thread), deadline);
+    while ((end = kt__end_of(thread)).expected != 0 && rc == 0) {
+        rc = kt__futex_wait(end.word, end.expected, end.key, deadline);
     }
     end_wait(thread);
-    return value == 0 ? 0 : rc;
+    return end.expected == 0 ? 0 : rc;
 }
 
 static void fill_in(const struct kt_thread *thread, kt_outcome *outcome)
@@ -96,24 +99,23 @@ static kt__deadline earlier(kt__deadline a, kt__deadline b)
 }
 
 /* Sleeps until one of the first KT_WAITV_MAX threads ends; a while at most when there are more, or
- * when the kernel has no futex_waitv and only the first is waited for. */
+ * when the kernel has no futex_waitv, or no memory for it, and only the first is waited for. */
 static int sleep_on(kt_thread *const *threads, size_t count, kt__deadline deadline)
 {
     struct kt__await awaited[KT_WAITV_MAX];
     size_t watched = count < KT_WAITV_MAX ? count : KT_WAITV_MAX;
     for (size_t i = 0; i < watched; i++) {
-        kt__word *word = kt__end_word(threads[i]);
-        awaited[i] = (struct kt__await){word, atomic_load(word), kt__end_key(threads[i])};
+        awaited[i] = kt__end_of(threads[i]);
         if (awaited[i].expected == 0) {
             return 0;
         }
     }
     kt__deadline look = kt__deadline_after(LOOK_AGAIN_NS);
     int rc = -ENOSYS;
-    if (kt_features() & KT_FEATURE_FUTEX_WAITV) {
+    if (!kt__lacks(KT_FEATURE_FUTEX_WAITV)) {
         rc = kt__futex_waitv(awaited, watched, watched < count ? earlier(deadline, look) : deadline);
     }
-    if (rc == -ENOSYS || rc == -EPERM) {
+    if (rc == -ENOSYS || rc == -EPERM || rc == -ENOMEM) {
         rc = kt__futex_wait(awaited[0].word, awaited[0].expected, awaited[0].key, earlier(deadline, look));
     }
     return rc == -ETIMEDOUT && (deadline < 0 || kt__now() < deadline) ? 0 : rc;
@@ -140,31 +142,20 @@ int kt_thread_wait_any(kt_thread *const *threads, size_t count, int64_t timeout_
 
 /* ---- Giving a thread up ---------------------------------------------------------------------------- */
 
-/* A thread that has not ended goes to whoever will see its end. */
-static void give_up(struct kt_thread *thread)
-{
-    bool stays = kt__reusable(thread) && !thread->left;
-    if (stays && kt__ended(thread)) {
-        kt__park(thread);
-        return;
-    }
-    atomic_store_explicit(&thread->claim, KT_CLAIM_DETACHED, memory_order_relaxed);
-    if (!stays) { /* one that stays parks itself when its run has ended */
-        kt__thread_abandon(thread);
-    }
-}
-
 void kt_thread_free(kt_thread *thread)
 {
     if (!thread) {
         return;
     }
-    if (atomic_load_explicit(&thread->word, memory_order_acquire) == 0) {
+    if (!kt__alive(thread)) {
         kt__thread_recycle(thread);
         return;
     }
     kt__lock();
-    give_up(thread);
+    /* Sequentially consistent, as is the end of a run (park.c): we see that it has ended, or the thread sees
+     * that it has to see to itself. */
+    atomic_store(&thread->claim, KT_CLAIM_DETACHED);
+    kt__take_over(thread);
     kt__unlock();
 }
 

@@ -10,6 +10,7 @@
 
 #include <sched.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CHECK(condition)                                                                                     \
@@ -26,6 +27,30 @@
         printf("ok: %s\n", #test);                                                                           \
         fflush(stdout);                                                                                      \
     } while (0)
+
+enum { SECONDS_TO_HANG = 30 /* after which a test in a process of its own is taken to hang */ };
+
+/* In a child, in which nothing is known yet of libc and the kernel, and which may hang. */
+static inline void in_a_process(const char *name, void (*test)(void))
+{
+    int status;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(SECONDS_TO_HANG);
+        test();
+        exit(0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid);
+    if (status != 0) {
+        fprintf(stderr, "%s: %s %d\n", name, WIFSIGNALED(status) ? "signal" : "status",
+                WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+        exit(1);
+    }
+    printf("ok: %s\n", name);
+}
+
+#define IN_A_PROCESS(test) in_a_process(#test, test)
 
 enum { SHARE_ALL = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM };
 
@@ -72,13 +97,19 @@ static inline uint64_t finish(kt_thread *thread)
     return outcome.result;
 }
 
-/* ThreadSanitizer starts no threads in the forked child of a process with threads, and qemu-user, which knows
- * no robust lists, aborts there. */
-static inline int makes_threads_after_fork(void)
+/* qemu-user knows none. */
+static inline int has_robust_lists(void)
 {
     void *head;
     size_t size;
-    return !(kt_features() & KT_FEATURE_SANITIZED) && syscall(SYS_get_robust_list, 0, &head, &size) == 0;
+    return syscall(SYS_get_robust_list, 0, &head, &size) == 0;
+}
+
+/* ThreadSanitizer starts no threads in the forked child of a process with threads, and qemu-user aborts
+ * there. */
+static inline int makes_threads_after_fork(void)
+{
+    return !(kt_features() & KT_FEATURE_SANITIZED) && has_robust_lists();
 }
 
 #endif

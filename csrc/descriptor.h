@@ -14,7 +14,7 @@ struct kt__descriptor {
 };
 
 /* Builds a descriptor at the top of [low, low + size) for a thread that libc will start with
- * routine(argument). -ENOMEM. */
+ * routine(argument). Takes libc's lock for TLS, so that none of ours may be held. -ENOMEM. */
 int kt__descriptor_make(const struct kt__libc *libc, char *low, size_t size, void *(*routine)(void *),
                         void *argument, struct kt__descriptor *out);
 

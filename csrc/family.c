@@ -1,6 +1,7 @@
 /* All threads of ours: their records, those nobody owns, and what is left of them after a fork. */
 #include "descriptor.h"
 #include "fork.h"
+#include "images.h"
 #include "thread.h"
 
 #include <stdlib.h>
@@ -70,6 +71,7 @@ int kt__thread_new(size_t stack_size, struct kt_thread **out)
             give_record(thread);
         } else {
             thread->descriptor = NULL;
+            thread->images = NULL;
             thread->ident = 0;
             thread->linked = thread->left = false;
             enter(thread);
@@ -90,6 +92,7 @@ void kt__thread_recycle(struct kt_thread *thread)
     if (thread->descriptor) {
         kt__descriptor_drop(&kt__libc, thread->descriptor);
     }
+    kt__images_drop(thread->images);
     leave(thread);
     kt__stack_give(thread->stack);
     give_record(thread);

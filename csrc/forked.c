@@ -77,11 +77,12 @@ int kt_process_fork(kt_process *process, const kt_process_spec *spec, kt_failure
     if (spec->flags & ~allowed || spec->exit_signal != SIGCHLD || spec->call) {
         return kt__fail(failure, KT_AT_CLONE, -EINVAL);
     }
-    if (kt__ready() < 0) {
-        return kt__fail(failure, KT_AT_CLONE, -ENOTSUP);
+    int rc = kt__ready();
+    if (rc < 0) {
+        return kt__fail(failure, KT_AT_CLONE, rc);
     }
     int ends[2];
-    int rc = kt__channel_open(ends, spec);
+    rc = kt__channel_open(ends, spec);
     if (rc < 0) {
         return kt__fail(failure, KT_AT_CHANNEL, rc);
     }

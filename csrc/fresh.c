@@ -103,7 +103,9 @@ bool kt__make_fresh(struct kt_thread *thread)
     if (holds_robust_mutex()) {
         return false; /* ends for real, so that the kernel marks the mutex */
     }
-    kt__restore_images();
+    if (!kt__images_restore(thread->images)) {
+        return false;
+    }
     kt__set_signals(kt__thread_signals, NULL);
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, NULL);

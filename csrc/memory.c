@@ -42,11 +42,27 @@ static void recycle_abandoned(void)
     }
 }
 
-/* Stack, and TLS where the child is to be a thread in libc's eyes. The lock must be held. */
-static int furnish(struct kt_process_memory *memory, void *(*routine)(void *), struct kt__clone *stack)
+static int take_stack(struct kt_process_memory *memory, bool with_tls)
 {
     size_t asked = memory->child.spec.stack_size, size = asked ? asked : KT_STACK_DEFAULT;
-    int rc = kt__stack_take(size + (routine ? kt__descriptor_room(&kt__libc) : 0), &memory->stack);
+    kt__lock();
+    recycle_abandoned();
+    int rc = kt__stack_take(size + (with_tls ? kt__descriptor_room(&kt__libc) : 0), &memory->stack);
+    kt__unlock();
+    return rc;
+}
+
+static void give_stack(struct kt_process_memory *memory)
+{
+    kt__lock();
+    kt__stack_give(memory->stack);
+    kt__unlock();
+}
+
+/* Stack, and TLS where the child is to be a thread in libc's eyes. */
+static int furnish(struct kt_process_memory *memory, void *(*routine)(void *), struct kt__clone *stack)
+{
+    int rc = take_stack(memory, routine != NULL);
     if (rc < 0) {
         return rc;
     }
@@ -62,7 +78,7 @@ static int furnish(struct kt_process_memory *memory, void *(*routine)(void *), s
     rc = kt__descriptor_make(&kt__libc, memory->stack->low, memory->stack->size, routine, stack->argument,
                              &descriptor);
     if (rc < 0) {
-        kt__stack_give(memory->stack);
+        give_stack(memory);
         return rc;
     }
     memory->descriptor = descriptor.address;
@@ -83,10 +99,7 @@ int kt__process_memory_take(struct kt_process_memory **out, const struct kt__chi
     }
     memory->child = *child;
     atomic_store_explicit(&memory->word, KT_STARTING, memory_order_relaxed);
-    kt__lock();
-    recycle_abandoned();
     int rc = furnish(memory, routine, stack);
-    kt__unlock();
     if (rc < 0) {
         free(memory);
         return rc;

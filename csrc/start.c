@@ -3,6 +3,7 @@
 #include "clone.h"
 #include "descriptor.h"
 #include "fork.h"
+#include "images.h"
 #include "thread.h"
 
 #include <sched.h>
@@ -80,20 +81,16 @@ static int clone_with(const struct kt_thread *thread, const struct kt__clone *cl
 static int start_clone(struct kt_thread *thread)
 {
     struct kt__descriptor descriptor;
-    /* Under the lock, and so not during a fork: libc's lock for TLS must be free in a child, and its list
-     * whole. */
-    kt__lock();
     int rc = kt__descriptor_make(&kt__libc, thread->stack->low, thread->stack->size, kt__thread_main, thread,
                                  &descriptor);
-    if (rc == 0) {
-        thread->descriptor = descriptor.address;
-        kt__descriptor_link(&kt__libc, thread->descriptor);
-        thread->linked = true;
-    }
-    kt__unlock();
     if (rc < 0) {
         return rc;
     }
+    kt__lock(); /* and so not during a fork: libc's list must be whole in a child */
+    thread->descriptor = descriptor.address;
+    kt__descriptor_link(&kt__libc, thread->descriptor);
+    thread->linked = true;
+    kt__unlock();
     thread->ident = (uintptr_t)descriptor.address;
     thread->flags |= CLONE_SETTLS;
 
@@ -197,6 +194,9 @@ static int make_thread(const kt_spec *spec, struct kt_thread **thread)
         atomic_store_explicit(&(*thread)->word, KT_STARTING, memory_order_relaxed);
         atomic_store_explicit(&(*thread)->run, KT_RUN_ACTIVE, memory_order_relaxed);
     }
+    if (rc == 0 && reusable(spec)) {
+        (*thread)->images = kt__images_take();
+    }
     return rc;
 }
 
@@ -246,9 +246,9 @@ int kt_thread_start(kt_thread **thread, const kt_spec *spec, const kt_call *call
     if (!thread || !spec || !call || !valid(spec, call)) {
         return -EINVAL;
     }
-    bool understood = kt__ready() == 0 && !KT_THREAD_SANITIZER;
-    if (!understood && spec->backend != KT_BACKEND_PTHREAD) {
-        return -ENOTSUP;
+    int rc = kt__ready();
+    if (rc == -ENOTSUP || (rc == 0 && KT_THREAD_SANITIZER)) {
+        rc = spec->backend == KT_BACKEND_PTHREAD ? 0 : -ENOTSUP;
     }
-    return kt__start(thread, spec, call);
+    return rc < 0 ? rc : kt__start(thread, spec, call);
 }

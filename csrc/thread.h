@@ -86,6 +86,7 @@ struct kt_thread {
     struct kt__stack *stack;
     char *descriptor;               /* clone backends */
     struct kt__inherited inherited; /* reusable threads: as the thread was when its run began */
+    struct kt__images *images;      /* reusable threads: of what is thread-local; or NULL */
 
     /* Written by the thread; read by others once it has ended. */
     kt_call call;
@@ -189,7 +190,8 @@ void kt__forget_parked(void);
 /* ---- fresh.c: a parked thread made like a new one ------------------------------------------------ */
 
 /* Runs thread_local and key destructors, gives every thread_local its initial value, and resets what
- * a run may have changed. False when something cannot be reset, such as a robust mutex still held. */
+ * a run may have changed. False when something cannot be reset, such as a robust mutex still held. Takes no
+ * locks: who waits for the end of the run may hold any. */
 bool kt__make_fresh(struct kt_thread *thread);
 
 void kt__inherited_now(struct kt__inherited *inherited);
@@ -197,7 +199,8 @@ bool kt__inherits_alike(const struct kt__inherited *a, const struct kt__inherite
 
 /* ---- selfcheck.c ----------------------------------------------------------------------------------- */
 
-/* Probes and checks once. 0 or -ENOTSUP. */
+/* Probes and checks until that has told something, and then no more. 0; -ENOTSUP, once and for all; another,
+ * such as -EAGAIN: it could not be told this time. */
 int kt__ready(void);
 
 #endif

@@ -65,12 +65,17 @@ def _features() -> list[Finding]:
     return rows
 
 
+def _verdict(code: int) -> str:
+    missing = lib.kt_libc_missing()
+    if missing != ffi.NULL:
+        return f"missing: {ffi.string(missing).decode()}; use backend='pthread'"
+    return "passed" if code == 0 else f"could not be made: {os.strerror(-code)}; try again"
+
+
 def _libc() -> list[Finding]:
     libc: Any = ffi.new("kt_libc *")
-    well = lib.kt_libc_probe(libc) == 0
-    missing = lib.kt_libc_missing()
-    verdict = "passed" if well else f"missing: {ffi.string(missing).decode()}; use backend='pthread'"
-    rows = [Finding("libc", "self-check", verdict, well)]
+    code = lib.kt_libc_probe(libc)
+    rows = [Finding("libc", "self-check", _verdict(code), code == 0)]
     offsets = ("tid", "list", "specific", "start_routine", "stack_block", "robust_list")
     rows += [
         Finding("libc", "struct pthread", f"{libc.descriptor_size} bytes"),
@@ -121,7 +126,7 @@ def _run(_: argparse.Namespace) -> int:
         )
         section = row.section
     Console().print(table)
-    return 0 if lib.kt_libc_missing() == ffi.NULL else 1
+    return 0 if lib.kt_libc_probe(ffi.NULL) == 0 else 1
 
 
 def add_command(commands: Any) -> None:

@@ -93,9 +93,9 @@ typedef struct kt_outcome {
     int32_t reused; /* 1 when it was started on a parked thread */
 } kt_outcome;
 
-/* Waits until the thread has ended. Any number of threads may wait, any number of times.
- * *outcome (unless NULL) is filled in on success.
- * -ETIMEDOUT, -EINTR; -EDEADLK when a thread waits for itself. */
+/* Waits until the thread has ended, or the run of a reusable one: its destructors have run, and the robust
+ * mutexes that it held are marked. Any number of threads may wait, any number of times. *outcome (unless
+ * NULL) is filled in on success. -ETIMEDOUT, -EINTR; -EDEADLK when a thread waits for itself. */
 int kt_thread_wait(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome);
 
 /* Waits likewise and claims the thread: -EINVAL for one that was joined before or is being joined
@@ -433,11 +433,13 @@ typedef struct kt_libc {
     int32_t destructors;    /* 1 when a parked thread can run them between two runs */
 } kt_libc;
 
-/* Probes libc and runs the self-check, once; kt_thread_start does so by itself.
- * -ENOTSUP when something is missing. *libc may be NULL. */
+/* Probes libc and runs the self-check, until these have told something, and then no more; kt_thread_start
+ * does so by itself. -ENOTSUP when something is missing; another when it could not be told this time, such as
+ * -EAGAIN for want of threads. *libc may be NULL. */
 int kt_libc_probe(kt_libc *libc);
 
-/* The name of the symbol, field or check that the probe did not find; NULL when all is well. */
+/* The name of the symbol, field or check that the probe did not find; NULL when all is well, or nothing
+ * known. */
 const char *kt_libc_missing(void);
 
 enum kt_feature {
@@ -448,5 +450,6 @@ enum kt_feature {
     KT_FEATURE_SANITIZED = 16    /* built with ThreadSanitizer: only the pthread backend works */
 };
 
-/* The features of the running kernel, found by trying each once. */
+/* The features of the running kernel, found by trying each. What it has answered is remembered; a feature
+ * that a passing shortage hides is left out, and tried again the next time. */
 uint32_t kt_features(void);

@@ -135,8 +135,9 @@ int kt__handle_forks(void)
     return -rc;
 }
 
-/* As the library is loaded: later, another thread's fork could come between. */
-static __attribute__((constructor)) void register_handlers(void)
+/* As the library is loaded: later, another thread's fork could come between. Before other constructors, so
+ * that the handlers that these register are done waiting for anything when ours take the locks. */
+static __attribute__((constructor(1000))) void register_handlers(void)
 {
     (void)kt__handle_forks();
 }

@@ -127,6 +127,87 @@ static void a_child_waits_until_it_is_let_go(void)
     CHECK(finish_process(&process) == 0);
 }
 
+static kt_process started(kt_call *call)
+{
+    kt_process_spec spec = {.exit_signal = SIGCHLD, .call = call};
+    kt_process process;
+    kt_failure failure;
+    CHECK(kt_process_start(&process, &spec, &failure) == 0);
+    CHECK(kt_process_go(&process, &failure) == 0);
+    return process;
+}
+
+static void what_was_seen_of_an_end_is_known(void)
+{
+    kt_call call = {.function = FUNCTION(add), .integers = {40, 2}, .kind = KT_RESULT_INTEGER};
+    kt_process process = started(&call);
+    CHECK(process.status == KT_STATUS_NONE);
+    for (int i = 0; i < 3; i++) {
+        int32_t status = -1;
+        CHECK(kt_process_wait(&process, i - 1, &status) == 0);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42 && process.status == status);
+    }
+    CHECK(kt_process_wait(&process, -1, NULL) == 0);
+    CHECK(process.pidfd == -1);
+    CHECK(kt_process_signal(&process, SIGKILL) == -ESRCH);
+    CHECK(kt_process_pidfd(&process) == -ESRCH);
+}
+
+static void the_signal_that_ended_it_is_known(void)
+{
+    kt_call call = {.function = FUNCTION(pause), .kind = KT_RESULT_INTEGER};
+    kt_process process = started(&call);
+    CHECK(kt_process_wait(&process, 0, NULL) == -ETIMEDOUT);
+    CHECK(kt_process_wait(&process, 1000000, NULL) == -ETIMEDOUT);
+    CHECK(kt_process_signal(&process, SIGKILL) == 0);
+    int32_t status;
+    CHECK(kt_process_wait(&process, -1, &status) == 0);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* As on kernels without pidfds, and where somebody has closed ours. */
+static void an_end_is_seen_without_a_pidfd(void)
+{
+    kt_call call = {.function = FUNCTION(pause), .kind = KT_RESULT_INTEGER};
+    for (int closed = 0; closed < 2; closed++) {
+        kt_process process = started(&call);
+        int32_t status;
+        close(process.pidfd);
+        process.pidfd = closed ? process.pidfd : -1;
+        CHECK(kt_process_wait(&process, 0, &status) == -ETIMEDOUT);
+        CHECK(kt_process_wait(&process, 5000000, &status) == -ETIMEDOUT);
+        CHECK(kill(process.pid, SIGTERM) == 0);
+        CHECK(kt_process_wait(&process, -1, &status) == 0);
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    }
+}
+
+static void a_status_that_went_elsewhere_is_lost(void)
+{
+    kt_call call = {.function = FUNCTION(add), .integers = {1, 2}, .kind = KT_RESULT_INTEGER};
+    kt_process process = started(&call);
+    int32_t status = -1;
+    CHECK(waitpid(process.pid, &status, 0) == process.pid);
+    for (int i = 0; i < 2; i++) {
+        CHECK(kt_process_wait(&process, -1, &status) == -ECHILD);
+        CHECK(status == 0 && process.status == KT_STATUS_LOST && process.pidfd == -1);
+    }
+    signal(SIGCHLD, SIG_IGN);
+    process = started(&call);
+    CHECK(kt_process_wait(&process, -1, &status) == -ECHILD);
+    signal(SIGCHLD, SIG_DFL);
+}
+
+static void one_that_was_never_made_can_be_asked(void)
+{
+    kt_process process = {.status = KT_STATUS_NONE};
+    kt_process_close(&process);
+    CHECK(fcntl(0, F_GETFD) >= 0); /* it has no descriptors */
+    CHECK(kt_process_signal(&process, SIGKILL) == -ESRCH);
+    CHECK(kt_process_pidfd(&process) == -ESRCH);
+    CHECK(kt_process_wait(&process, -1, NULL) == -ECHILD);
+}
+
 static void a_child_that_is_given_up_ends(void)
 {
     kt_step steps[] = {{.kind = KT_STEP_GO}, {.kind = KT_STEP_EXEC, .paths = true_paths, .argv = true_argv}};
@@ -230,6 +311,11 @@ int main(void)
         RUN(a_child_with_another_exit_signal_is_waited_for);
     }
     RUN(a_child_waits_until_it_is_let_go);
+    RUN(what_was_seen_of_an_end_is_known);
+    RUN(the_signal_that_ended_it_is_known);
+    RUN(an_end_is_seen_without_a_pidfd);
+    RUN(a_status_that_went_elsewhere_is_lost);
+    RUN(one_that_was_never_made_can_be_asked);
     RUN(a_child_that_is_given_up_ends);
     RUN(what_makes_no_sense_is_refused);
     RUN(handlers_are_cleared_where_asked_for);

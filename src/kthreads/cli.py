@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -44,7 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     asked = next((word for word in words if not word.startswith("-")), None)
-    with Streams(own_process=arguments is None):
+    is_program = arguments is None
+    if is_program:
+        signal.signal(
+            signal.SIGCHLD, signal.SIG_DFL
+        )  # ignored by who started us, it would lose the ends of what we start
+    with Streams(own_process=is_program):
         try:
             return _run(words, asked)
         except KeyboardInterrupt:

@@ -86,7 +86,8 @@ class IdMap:
             )
         numbers = [str(number) for row in self.ranges for number in row]
         done = subprocess.run([program, str(pid), *numbers], stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
+        # Where SIGCHLD is ignored, its status says nothing: the map itself does.
+        if done.returncode or not Path(f"/proc/{pid}/{self.kind}_map").read_text().strip():
             raise PermissionError(f"{name} refused the map {self.ranges}: {done.stderr.strip()}")
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
+from process_runs import isolated, needs_root
 from programs import printed
 
 import kthreads
-from kthreads import Process
+from kthreads import CloneFlags, Process
+from kthreads.idmap import IdMap
 
 BEGIN = """if True:
     import asyncio, ctypes, os, signal, subprocess, sys, threading, kthreads
@@ -170,3 +174,30 @@ def test_a_copy_in_a_forked_child_waits_for_the_end():
 
     assert kthreads.clone(look).wait() == 0
     assert child.wait() == -signal.SIGKILL
+
+
+@needs_root
+@pytest.mark.parametrize("words", [["run"], ["run", "--no-init"], ["unshare", "-f"]], ids=" ".join)
+def test_a_command_ends_as_its_program_although_its_starter_ignored_sigchld(words):
+    script = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+    )
+    command = [sys.executable, "-m", "kthreads", *words, "--", "sh", "-c", "exit 7"]
+    assert subprocess.run([sys.executable, "-c", script, *command], timeout=60, check=False).returncode == 7
+
+
+@isolated
+def test_a_helper_that_has_refused_a_map_is_noticed_although_its_status_is_lost(tmp_path, monkeypatch):
+    helper = tmp_path / "newuidmap"
+    helper.write_text("#!/bin/sh\necho no >&2; exit 1\n")
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    child = kthreads.clone(kthreads.symbol(None, "pause", "int(void)"), CloneFlags.NEWUSER)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.raises(PermissionError, match="no"):
+            IdMap("uid", ((0, 0, 1),)).write_by_helper(child.pid)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+        child.kill()
+        child.wait()

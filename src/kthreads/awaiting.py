@@ -51,8 +51,8 @@ async def readable(fd: int) -> None:
     import asyncio
 
     loop, event = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(fd, event.set)
     try:
+        loop.add_reader(fd, event.set)
         await event.wait()
     finally:
         loop.remove_reader(fd)

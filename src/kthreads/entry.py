@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from types import TracebackType
@@ -9,61 +10,73 @@ from typing import Any
 
 from kthreads import permit
 from kthreads._native import lib
-from kthreads.errors import ThreadStateError
+from kthreads.descriptors import Descriptors
+from kthreads.errors import KThreadsError, ThreadStateError
 from kthreads.flags import CloneFlags, flags_of
 from kthreads.namespace import KINDS, kinds_in
-from kthreads.target import Target, open_namespace
+from kthreads.target import Target
 
 __all__ = ["Entry", "setns", "unshare"]
 
 
-class _WayBack:
+class _WayBack(Descriptors):
     """Descriptors of where the calling thread is, to return there from the namespaces that flags name."""
 
     def __init__(self, flags: CloneFlags) -> None:
+        super().__init__()
         self._thread = threading.get_ident(), threading.get_native_id(), os.getpid()
-        self._fds: list[tuple[CloneFlags, int]] = []
-        self._places: list[int] = []  # root and working directory, which setns moves with NEWNS
+        kinds = list(kinds_in(flags))
+        self._flags = [KINDS[kind] for kind in kinds]
         try:
-            for kind in kinds_in(flags):
-                self._fds.append((KINDS[kind], open_namespace(f"/proc/thread-self/ns/{_FOR_CHILDREN.get(kind, kind)}")))
+            for kind in kinds:
+                self.open(os.open, f"/proc/thread-self/ns/{_FOR_CHILDREN.get(kind, kind)}", os.O_RDONLY | os.O_CLOEXEC)
             if flags & CloneFlags.NEWNS:
-                self._places = [os.open(path, os.O_PATH | os.O_CLOEXEC) for path in ("/", ".")]
+                for path in ("/", "."):  # root and working directory, which setns moves with it
+                    self.open(os.open, path, os.O_PATH | os.O_CLOEXEC)
         except OSError:
             self.close()
             raise
 
     def take(self) -> None:
-        """Goes back, and closes the descriptors."""
+        """Goes back, and closes the descriptors. Again, where an exception of a signal's handler came between."""
         if not self._is_own():
             raise ThreadStateError("only the thread that entered a namespace can leave it")
+        failed = [(flag, -code) for flag, fd in zip(self._flags, self, strict=False) if (code := _setns(fd, flag)) < 0]
+        places = self[len(self._flags) :]
         try:
-            failed = [(flag, -code) for flag, fd in self._fds if (code := lib.kt_setns(fd, int(flag))) < 0]
-            if self._places and CloneFlags.NEWNS not in dict(failed):
-                root, cwd = self._places
+            if len(places) == 2 and CloneFlags.NEWNS not in dict(failed):
+                root, cwd = places
                 os.fchdir(root)
                 os.chroot(".")
                 os.fchdir(cwd)
-        finally:
+        except OSError:
             self.close()
+            raise
+        self.close()
         if failed:
             flag, code = failed[0]
             raise permit.setns_error(code, flag, "where the thread came from")
+
+    def undo(self, *, refused: bool) -> None:
+        """Goes back as far as can be, from where the thread may have come: nowhere, if the kernel refused."""
+        if not refused:
+            with contextlib.suppress(KThreadsError, OSError):
+                self.take()
+        self.close()
 
     def _is_own(self) -> bool:
         """Whether the calling thread is the one that entered, or its image in a forked child."""
         ident, tid, pid = self._thread
         return threading.get_ident() == ident and (threading.get_native_id() == tid or os.getpid() != pid)
 
-    def close(self) -> None:
-        for fd in [*(fd for _, fd in self._fds), *self._places]:
-            os.close(fd)
-        self._fds, self._places = [], []
-
     def __del__(self) -> None:
         # Where FILES was unshared in between, another thread would close numbers of its own table.
-        if threading.get_native_id() == self._thread[1]:
+        if self and threading.get_native_id() == self._thread[1]:
             self.close()
+
+
+def _setns(fd: int, flags: CloneFlags) -> int:
+    return int(lib.kt_setns(fd, int(flags)))
 
 
 # setns(CLONE_NEWPID) changes where children go, which may not be where the thread is.
@@ -97,7 +110,8 @@ class Entry:
         self._no_return = reason
 
     def leave(self) -> None:
-        """Takes the thread back to the namespaces that it came from; once is enough, again does nothing.
+        """Takes the thread back to the namespaces that it came from; once is enough, again does nothing. It can be called
+        again where the handler of a signal has raised in it.
 
         The working directory and the root that it had are restored with the mount namespace.
 
@@ -157,11 +171,15 @@ def unshare(flags: CloneFlags | int) -> Entry:
     flags = flags_of(flags)
     permit.before_unshare(flags)
     way_back, no_return = _way_back_from(flags)
-    code = lib.kt_unshare(int(flags))
-    if code < 0:
-        way_back.close()
-        raise permit.unshare_error(-code, flags)
-    return Entry(flags, way_back, no_return)
+    code = 0
+    try:
+        code = lib.kt_unshare(int(flags))
+        if code < 0:
+            raise permit.unshare_error(-code, flags)
+        return Entry(flags, way_back, no_return)
+    except BaseException:  # of a signal's handler, perhaps
+        way_back.undo(refused=code < 0)
+        raise
 
 
 def setns(target: int | str | os.PathLike[str] | Any, flags: CloneFlags | int = 0) -> Entry:
@@ -184,15 +202,16 @@ def setns(target: int | str | os.PathLike[str] | Any, flags: CloneFlags | int = 
         NamespaceError: a privilege is missing.
         ProcessLookupError, FileNotFoundError: the target is not there.
     """
-    at = Target(target)
+    way_back, code = _WayBack(CloneFlags(0)), 0
     try:
-        entered = at.flags(flags_of(flags))
-        permit.before_setns(entered)
-        way_back, no_return = _way_back_from(entered)
-        code = lib.kt_setns(at.fd, int(entered)) if entered else 0
-        if code < 0:
-            way_back.close()
-            raise permit.setns_error(-code, entered, at.name)
-    finally:
-        at.close()
-    return Entry(entered, way_back, no_return)
+        with Target(target) as at:
+            entered = at.flags(flags_of(flags))
+            permit.before_setns(entered)
+            way_back, no_return = _way_back_from(entered)
+            code = _setns(at.fd, entered) if entered else 0
+            if code < 0:
+                raise permit.setns_error(-code, entered, at.name)
+        return Entry(entered, way_back, no_return)
+    except BaseException:  # of a signal's handler, perhaps
+        way_back.undo(refused=code < 0)
+        raise

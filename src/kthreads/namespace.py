@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple, NoReturn
 
+from kthreads.descriptors import Descriptors
 from kthreads.flags import CloneFlags
 
 __all__ = ["KINDS", "Member", "Namespace", "namespaces"]
@@ -139,35 +140,34 @@ def _refuse(pid: int) -> NoReturn:
 def _look_through(members: list[Member], key: _Key, found: dict[_Key, Namespace]) -> None:
     """Looks at a namespace through the first of its members that still is in it."""
     for member in members:
-        try:
-            fd = os.open(f"/proc/{member.pid}/task/{member.tid}/ns/{key[0]}", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            continue
-        if os.fstat(fd).st_ino == key[1]:  # else its id is another's by now
-            _look(fd, key[0], found)
-            return
-        os.close(fd)
+        path = f"/proc/{member.pid}/task/{member.tid}/ns/{key[0]}"
+        with Descriptors() as opened:
+            try:
+                fd = opened.open(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                continue
+            if os.fstat(fd).st_ino == key[1]:  # else its id is another's by now
+                _look(fd, key[0], found)
+                return
 
 
 def _look(fd: int, kind: str, found: dict[_Key, Namespace]) -> int:
-    """Enters a namespace and those above it into `found`. Closes the descriptor; returns the inode."""
-    try:
-        inode = os.fstat(fd).st_ino
-        if (kind, inode) not in found:
-            owner = _look_above(fd, _GET_OWNER, "user", found)
-            parent = _look_above(fd, _GET_PARENT, kind, found) if kind in _HIERARCHICAL else None
-            found[kind, inode] = Namespace(kind, inode, (), owner, parent, _uid_of(fd) if kind == "user" else None)
-        return inode
-    finally:
-        os.close(fd)
+    """Enters a namespace and those above it into `found`; returns the inode."""
+    inode = os.fstat(fd).st_ino
+    if (kind, inode) not in found:
+        owner = _look_above(fd, _GET_OWNER, "user", found)
+        parent = _look_above(fd, _GET_PARENT, kind, found) if kind in _HIERARCHICAL else None
+        found[kind, inode] = Namespace(kind, inode, (), owner, parent, _uid_of(fd) if kind == "user" else None)
+    return inode
 
 
 def _look_above(fd: int, request: int, kind: str, found: dict[_Key, Namespace]) -> int | None:
-    try:
-        above = fcntl.ioctl(fd, request)
-    except OSError:  # EPERM: the initial one, or one out of sight
-        return None
-    return _look(above, kind, found)
+    with Descriptors() as opened:
+        try:
+            above = opened.open(fcntl.ioctl, fd, request)
+        except OSError:  # EPERM: the initial one, or one out of sight
+            return None
+        return _look(above, kind, found)
 
 
 def _uid_of(fd: int) -> int:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import errno
-import os
 from typing import Any
 
 from kthreads._native import lib
+from kthreads.descriptors import Descriptors
 from kthreads.errors import ThreadStateError, UnsupportedError, check
 
 __all__ = ["PidFd"]
 
 
-class PidFd:
+class PidFd(Descriptors):
     """A pidfd of a running thread (pidfd_open(2), PIDFD_THREAD), closed when nobody holds it any more.
 
     Args:
@@ -24,23 +24,18 @@ class PidFd:
         OSError: there are too many open files.
     """
 
-    __slots__ = ("fd",)
-
     def __init__(self, handle: Any) -> None:
-        self.fd = -1
-        fd = lib.kt_thread_pidfd(handle)
+        super().__init__()
+        fd = self.open(lib.kt_thread_pidfd, handle)
         if fd in (-errno.EINVAL, -errno.ENOSYS):
             raise UnsupportedError("a pidfd of a thread needs Linux 6.9 (PIDFD_THREAD)")
         if fd == -errno.ENOTSUP:
             raise UnsupportedError("a reusable thread has no pidfd: it would tell of the kernel thread, not of the run")
         if fd == -errno.ESRCH:
             raise ThreadStateError("the thread has ended: only a running thread has a pidfd")
-        self.fd = check(fd, "opening a pidfd")
+        check(fd, "opening a pidfd")
 
-    def close(self) -> None:
-        """Closes it now."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    __del__ = close
+    @property
+    def fd(self) -> int:
+        """The descriptor; -1 once it is closed."""
+        return self[0] if self else -1

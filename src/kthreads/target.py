@@ -6,21 +6,19 @@ import contextlib
 import errno
 import os
 import signal
+from types import TracebackType
 from typing import Any
 
+from kthreads.descriptors import Descriptors
 from kthreads.flags import NAMESPACES, CloneFlags
 from kthreads.namespace import KINDS, kind_of, kinds_in
 
-__all__ = ["Target", "open_namespace"]
-
-
-def open_namespace(path: str) -> int:
-    """A descriptor of a namespace, for setns(2)."""
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+__all__ = ["Target"]
 
 
 class Target:
-    """What setns is to enter, as an open descriptor: of a namespace, or a pidfd.
+    """What setns is to enter, as an open descriptor: of a namespace, or a pidfd. As a context manager it closes that,
+    unless it is the caller's.
 
     Attributes:
         fd: the descriptor.
@@ -30,13 +28,13 @@ class Target:
 
     def __init__(self, target: Any) -> None:
         self.name = str(target)
-        self._mine = True
+        self._opened = Descriptors()
         self.kind: str | None = None
         if isinstance(target, (str, os.PathLike)):
-            self.fd = open_namespace(os.fspath(target))
+            self.fd = self._opened.open(os.open, os.fspath(target), os.O_RDONLY | os.O_CLOEXEC)
             self.kind = kind_of(self.fd)
             if self.kind is None:
-                os.close(self.fd)
+                self._opened.close()
                 raise ValueError(f"{self.name} is not the file of a namespace")
         elif not isinstance(target, int):
             self._borrow(target.fileno())
@@ -44,10 +42,10 @@ class Target:
             self._borrow(target)
         else:
             self.name = f"process {target}"
-            self.fd = _pidfd_of(target)
+            self.fd = self._open_pidfd(target)
 
     def _borrow(self, fd: int) -> None:
-        self.fd, self._mine = fd, False
+        self.fd = fd
         self.name = f"descriptor {fd}"
         self.kind = kind_of(fd)
         if self.kind is None and not _is_pidfd(fd):
@@ -75,10 +73,24 @@ class Target:
                     found |= KINDS[kind]
         return found
 
-    def close(self) -> None:
-        """Closes the descriptor, unless it is the caller's."""
-        if self._mine:
-            os.close(self.fd)
+    def _open_pidfd(self, pid: int) -> int:
+        try:
+            return self._opened.open(os.pidfd_open, pid)
+        except OSError as error:
+            if error.errno == errno.ESRCH:
+                raise ProcessLookupError(
+                    errno.ESRCH, f"there is no process {pid}, and no namespace or pidfd is open as {pid}"
+                ) from None
+        # PIDFD_THREAD, Linux 6.9: a thread that is not the first of its process
+        return self._opened.open(os.pidfd_open, pid, os.O_EXCL)
+
+    def __enter__(self) -> Target:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.close()
 
 
 def _pid_of(fd: int) -> int | None:
@@ -95,14 +107,3 @@ def _is_pidfd(fd: int) -> bool:
     except OSError as error:
         return error.errno in (errno.ESRCH, errno.EPERM)
     return True
-
-
-def _pidfd_of(pid: int) -> int:
-    try:
-        return os.pidfd_open(pid)
-    except OSError as error:
-        if error.errno == errno.ESRCH:
-            raise ProcessLookupError(
-                errno.ESRCH, f"there is no process {pid}, and no namespace or pidfd is open as {pid}"
-            ) from None
-    return os.pidfd_open(pid, os.O_EXCL)  # PIDFD_THREAD, Linux 6.9: a thread that is not the first of its process

@@ -199,7 +199,10 @@ def test_a_storm_of_signals_loses_no_process():
             if storm:
                 raise KeyboardInterrupt
 
+        begin = threading.Event()
+
         def blow():
+            begin.wait()
             while storm:
                 time.sleep(random.uniform(1e-5, 3e-3))
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
@@ -210,6 +213,7 @@ def test_a_storm_of_signals_loses_no_process():
         blower.start()
         while storm:
             try:
+                begin.set()
                 storm = time.monotonic() < end
                 for start in (lambda: kthreads.clone(pause), lambda: kthreads.clone(signal.pause),
                               lambda: kthreads.Process(["cat"], stdin=subprocess.PIPE)):

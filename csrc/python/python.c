@@ -271,7 +271,11 @@ void kt_python_keep(void *object)
 void kt_python_pool_free(void *keep, kt_pool **place)
 {
     (void)keep;
-    if (*place && kt_pool_quiesce(*place, 1000000000) == 0) {
+    int rc = *place ? -EINTR : 0;
+    while (rc == -EINTR) { /* a signal is no reason to leave it */
+        rc = kt_pool_quiesce(*place, 1000000000);
+    }
+    if (rc == 0) {
         kt_pool_free(*place);
     }
 }

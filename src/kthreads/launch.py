@@ -60,7 +60,7 @@ class Launched:
 
     def __init__(self, owner: object) -> None:
         self.cdata = ffi.gc(ffi.new(_PROCESS, {"pid": -1, "pidfd": -1, "status": _NONE}), lib.kt_process_close)
-        self.kept = False
+        self.kept = self._dropped = False
         self.keep: Any = None
         self._owner = weakref.ref(owner)
         _running.add(self)
@@ -84,7 +84,11 @@ class Launched:
     @property
     def dropped(self) -> bool:
         """Whether nobody will wait for it."""
-        return self._owner() is None
+        return self._dropped or self._owner() is None
+
+    def drop(self) -> None:
+        """Says that nobody will wait for it, though its owner may live on."""
+        self._dropped = True
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Waits for the end; returns `status`, or None when the time is over. Any thread; Ctrl-C works."""

@@ -237,6 +237,12 @@ class Process(subprocess.Popen[Any]):
         """Sends a signal by the pidfd, so never to another process; does nothing when it has ended."""
         self._launched.send(sig)
 
+    def __del__(self) -> None:
+        # Popen's finalizer hands what still runs over to subprocess, which reaps it at a later start of its own.
+        if hasattr(self, "_launched"):
+            self._launched.drop()  # so that ours do, too
+        super().__del__()
+
     # ---- What Popen lacks ------------------------------------------------------------------------------------------
 
     def fileno(self) -> int:

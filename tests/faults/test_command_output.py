@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from process_runs import needs_root
+from process_runs import isolated, needs_root
 
 COMBINATIONS = [closed for count in range(4) for closed in itertools.combinations(range(3), count)]
 
@@ -73,7 +73,7 @@ def test_a_reader_that_has_gone_is_no_error_to_tell(words):
         (["unshare", "--monotonic", "1", "true"], 1),
         (["nsenter", "-a", "true"], 1),
         (["lab", "nonsense"], 2),
-        (["run", "--", "/nowhere"], 127),
+        pytest.param(["run", "--", "/nowhere"], 127, marks=isolated),
     ],
     ids=str,
 )

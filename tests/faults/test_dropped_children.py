@@ -53,8 +53,19 @@ STARTS = {
 def test_an_ended_one_is_reaped_by_the_next_start(dropped, start):
     pid = drop_an_ended_one(dropped)
     start().wait()
-    if dropped is STARTS["process"]:
-        subprocess.run(["true"], check=True)  # subprocess reaps what it has taken over
+    assert not is_child(pid)
+
+
+@pytest.mark.parametrize("start", [*STARTS.values(), lambda: subprocess.Popen(["true"])], ids=[*STARTS, "popen"])
+def test_a_process_dropped_while_it_runs_is_reaped_by_any_start(start):
+    process = Process(["cat"], stdin=subprocess.PIPE)
+    pid, pidfd, stdin = process.pid, os.dup(process.fileno()), process.stdin
+    del process
+    assert is_child(pid)
+    stdin.close()
+    assert select.select([pidfd], [], [], 10)[0]
+    os.close(pidfd)
+    start().wait()
     assert not is_child(pid)
 
 

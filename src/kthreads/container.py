@@ -194,6 +194,8 @@ class Container:
             steps.no_new_privs()
         if self.parent_death_signal is not None:
             steps.parent_death(self.parent_death_signal)  # a change of ids has cleared it
+        elif self.join:
+            steps.parent_death(signal.SIGKILL)  # which the process cannot pass on to its child
 
 
 _NONE = Container()

@@ -55,13 +55,13 @@ class Launched:
 
     Attributes:
         kept: whether somebody has got the process: else it is killed when its owner is gone.
-        keep: what a child that shares our memory uses until its end.
+        memory: what a child that shares ours uses until its end.
     """
 
     def __init__(self, owner: object) -> None:
         self.cdata = ffi.gc(ffi.new(_PROCESS, {"pid": -1, "pidfd": -1, "status": _NONE}), lib.kt_process_close)
         self.kept = self._dropped = False
-        self.keep: Any = None
+        self.memory: Any = None
         self._owner = weakref.ref(owner)
         _running.add(self)
 
@@ -135,7 +135,7 @@ class Launched:
             self.wait()
 
     def _forget(self) -> None:
-        self.keep = None
+        self.memory = None
         _running.discard(self)
 
 
@@ -236,7 +236,7 @@ def launch(
     """
     reap_dropped()
     spec, failure = _Spec(flags, steps, **spec_options), ffi.new(_FAILURE)
-    launched.keep = spec
+    launched.memory = spec
     code = lib.kt_process_start(launched.cdata, spec.cdata, failure)
     _let_go(code, launched, spec, failure, filename, before_go)
 
@@ -276,4 +276,4 @@ def _let_go(
     if code < 0:
         raise spec.error(code, failure, filename)
     if not spec.is_used_on:
-        launched.keep = None
+        launched.memory = None

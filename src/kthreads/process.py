@@ -40,7 +40,8 @@ class Process(subprocess.Popen[Any]):
         namespaces: those that are new: any of `CloneFlags.NEWNS`, `NEWUTS`, `NEWIPC`, `NEWPID`, `NEWNET`, `NEWUSER`,
             `NEWCGROUP` and `NEWTIME`. Needs CAP_SYS_ADMIN, or NEWUSER among them. A new network has its loopback up.
         join: existing namespaces to enter first, as (descriptor, flags) for setns(2); the program then runs in a child
-            of the process, which passes signals on and ends like it.
+            of the process, which passes signals on and ends like it. Unless `parent_death_signal` says otherwise, it is
+            killed where the process is.
         uid_map, gid_map: of NEWUSER: "current" (the default: our id is itself), "root" (it is 0), an id (it is that),
             "auto" (0 is our id, and 1 up are what /etc/subuid gives us, by newuidmap), or ranges (inside, outside, count).
             The process becomes the lowest id inside where its own is not mapped.

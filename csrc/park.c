@@ -9,7 +9,9 @@
  *
  * A thread that cannot be made fresh, or that its function ends by pthread_exit, has more to do before
  * anybody may see its run as ended: destructors, and what the kernel does about robust mutexes. It sets `run`
- * to KT_RUN_LEAVING, wakes those who wait for that word, and they wait for the one that the kernel clears. */
+ * to KT_RUN_LEAVING, wakes those who wait for that word, and they wait for the one that the kernel clears.
+ *
+ * tests/models/ends.pml is the model of this. */
 #include "fork.h"
 #include "thread.h"
 
@@ -69,7 +71,8 @@ void kt__resume(struct kt_thread *thread)
 {
     /* Release: the thread's acquire load sees the call that was filled in. */
     atomic_store_explicit(&thread->run, KT_RUN_ACTIVE, memory_order_release);
-    kt__futex_wake(&thread->run, 1, KT_FUTEX_PRIVATE);
+    /* All: who was given the handle early may wait already, and be the first in line. */
+    kt__futex_wake(&thread->run, INT_MAX, KT_FUTEX_PRIVATE);
 }
 
 /* Out of the lot, or from an owner who still holds the handle of the ended run: no further run.

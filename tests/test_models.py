@@ -1,4 +1,4 @@
-"""The protocols of the pool, as the models of tests/models, searched by spin through and through.
+"""The protocols of the pool and of parked threads, as the models of tests/models, searched by spin through and through.
 
 Each model says at its head what it stands for and lists its mutants: one thing each that the C code must not do. spin
 must find nothing wrong with the model, and something wrong with each mutant.

@@ -393,6 +393,18 @@ int pthread_exit_ends_the_thread(void)
     return __LINE__;
 }
 
+int pthread_exit_with_a_hundred_values(void)
+{
+    EXPECT(a_hundred_keys_start_empty_and_hold_values() == 0);
+    pthread_exit(NULL);
+}
+
+int pthread_exit_as_owner_of_a_robust_mutex(void)
+{
+    EXPECT(a_robust_mutex_outlives_its_owner() == 0);
+    pthread_exit(NULL);
+}
+
 int take_cleanups(void)
 {
     return atomic_exchange(&cleanups, 0);

@@ -70,6 +70,12 @@ int pthread_exit_unwinds()
     pthread_exit(nullptr);
 }
 
+int pthread_exit_with_objects_of_the_thread()
+{
+    EXPECT(objects_of_the_thread_are_made_and_destroyed() == 0);
+    pthread_exit(nullptr);
+}
+
 int std_threads_and_futures_run()
 {
     int seen = 0;

@@ -99,21 +99,25 @@ def test_c_on_many_threads_at_once(name, kind, c_library):
     assert [thread.result for thread in threads] == [0] * 8
 
 
-def test_every_key_is_destroyed_until_none_has_a_value(kind, c_library):
+@pytest.mark.parametrize("name", ["a_hundred_keys_start_empty_and_hold_values", "pthread_exit_with_a_hundred_values"])
+def test_every_key_is_destroyed_until_none_has_a_value(name, kind, c_library):
     direct(c_library, "take_key_destructions")
-    assert run(c_library, "a_hundred_keys_start_empty_and_hold_values", **kind) == 0
+    assert run(c_library, name, **kind) == 0
     assert direct(c_library, "take_key_destructions") == 200
 
 
-def test_objects_of_the_thread_are_destroyed_once(kind, cpp_library):
+@pytest.mark.parametrize(
+    "name", ["objects_of_the_thread_are_made_and_destroyed", "pthread_exit_with_objects_of_the_thread"]
+)
+def test_objects_of_the_thread_are_destroyed_once(name, kind, cpp_library):
     direct(cpp_library, "take_destructions")
-    assert run(cpp_library, "objects_of_the_thread_are_made_and_destroyed", **kind) == 0
+    assert run(cpp_library, name, **kind) == 0
     assert direct(cpp_library, "take_destructions") == 1
 
 
-def test_a_robust_mutex_tells_that_its_owner_has_ended(kind, c_library):
-    assert run(c_library, "a_robust_mutex_outlives_its_owner", **kind) == 0
-    kthreads.trim()
+@pytest.mark.parametrize("name", ["a_robust_mutex_outlives_its_owner", "pthread_exit_as_owner_of_a_robust_mutex"])
+def test_a_robust_mutex_tells_that_its_owner_has_ended(name, kind, c_library):
+    assert run(c_library, name, **kind) == 0
     assert direct(c_library, "robust_owner_was_dead") == 1
 
 

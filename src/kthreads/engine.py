@@ -122,7 +122,10 @@ class Engine:
             if self.broken:  # since the queue was looked at: the tasks that waited then have failed
                 self.taking()
         except BaseException:
-            for_each(_take_back, tasks)
+            try:
+                for_each(_take_back, tasks)
+            except BaseException:
+                for_each(_take_back, tasks)  # a signal handler has cut it short
             raise
 
     def _queue(self, tasks: Sequence[Submitted], wait: bool) -> None:

@@ -41,6 +41,7 @@ def at_every_opcode(
     prepare: Callable[[], Any] | None = None,
     check: Callable[..., Any] | None = None,
     visits: int = 2,
+    only_after_calls: bool = False,
     spare: Iterable[FunctionType] = (),
     may_raise: tuple[type[BaseException], ...] = (),
     may_return: bool = False,
@@ -63,6 +64,8 @@ def at_every_opcode(
         prepare: called before each run and left alone; what it returns is passed to `call`, `handler` and `check`.
         check: called after each run. When it raises, a note says where the interrupt was.
         visits: how often an instruction is interrupted at most. A loop comes by it many times in one run.
+        only_after_calls: whether to leave out all instructions but those where CPython does look at signals: as a function
+            begins, after a call and as a loop goes round. For clean-up code, which has instructions that nothing covers.
         spare: functions that are left alone, with what they call. Say where you use it why it cannot be otherwise.
         may_raise: what else an interrupted run may raise.
         may_return: whether an interrupted run may return as if nothing had been. It always may where the interrupt came
@@ -79,7 +82,7 @@ def at_every_opcode(
         for number in range(limit):
             arguments = () if prepare is None else (prepare(),)
             strike = _raiser(exception) if handler is None else partial(handler, *arguments)
-            interrupt = _Interrupt(number, counts, spared, strike, visits)
+            interrupt = _Interrupt(number, counts, spared, strike, visits, only_after_calls)
             try:
                 interrupt.judge(interrupt.during(call, arguments), may_raise, may_return)
                 gc.collect()
@@ -125,10 +128,12 @@ class _Interrupt:
         spared: set[CodeType],
         strike: Callable[[], Any],
         visits: int,
+        only_after_calls: bool,
     ) -> None:
         self.place: str | None = None
         self._left, self._counts, self._spared, self._strike = number, counts, spared, strike
         self._visits, self._visited = visits, Counter[tuple[int, int, str]]()
+        self._only_after_calls, self._before = only_after_calls, dict[int, str]()
         self._raised: BaseException | None = None
         self._in_finalizer = False
         self._process = os.getpid()
@@ -176,8 +181,11 @@ class _Interrupt:
                 return None
             frame.f_trace_lines, frame.f_trace_opcodes = False, True
             frame.f_trace = self._trace  # in this order: CPython 3.13 looks at the one as it gets the other
+        before = self._before.get(id(frame), "")
+        if event == "opcode":
+            self._before[id(frame)] = _names(frame)[0]
         if event == "call" or (event == "opcode" and not _in_bookkeeping(frame)):
-            self._visit(frame, event)
+            self._visit(frame, event, before)
         return self._trace
 
     def _is_spared(self, frame: FrameType | None) -> bool:
@@ -187,9 +195,12 @@ class _Interrupt:
             frame = frame.f_back
         return False
 
-    def _visit(self, frame: FrameType, event: str) -> None:
-        if event == "opcode" and frame.f_lasti in _unguarded(frame.f_code):
-            return
+    def _visit(self, frame: FrameType, event: str, before: str) -> None:
+        if event == "opcode":
+            if frame.f_lasti in _unguarded(frame.f_code):
+                return
+            if self._only_after_calls and not before.startswith(("CALL", "JUMP_BACKWARD", "RESUME")):
+                return
         at = id(frame.f_code), frame.f_lasti, event
         self._visited[at] += 1
         if self.place is not None or self._visited[at] > self._visits:

@@ -122,6 +122,24 @@ def test_an_interrupted_submit_many_of_a_python_callable_leaves_nothing(small_po
     at_every_opcode(lambda: small_pool.submit_many(abs, range(6)), check=lambda: is_settled(small_pool))
 
 
+@pytest.mark.parametrize("is_python", [False, True])
+def test_an_interrupted_refusal_of_a_submit_leaves_nothing(minus, is_python):
+    pool = kthreads.Pool(1)
+    pool.shutdown()
+
+    def check():
+        assert not collector.collector().pending
+        assert not task._python_tasks
+
+    task._sweep_python()
+    at_every_opcode(
+        lambda: pool.submit(abs, -1) if is_python else pool.submit_many(minus, [1.0] * 3, [2.0] * 3),
+        check=check,
+        may_raise=(kthreads.ThreadStateError,),
+        only_after_calls=True,
+    )
+
+
 def test_an_interrupted_submit_of_an_executor_leaves_nothing(minus):
     def check(executor):
         executor.submit(abs, 1).result(5)

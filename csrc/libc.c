@@ -403,9 +403,6 @@ int kt__libc_find(struct kt__libc *libc, const char **missing)
     if (stack != MAP_FAILED) {
         munmap(stack, PROBE_STACK_SIZE);
     }
-    if (rc < 0) {
-        kt__libc_drop(libc);
-    }
     return rc;
 }
 

@@ -72,7 +72,7 @@ extern const kt__signals kt__thread_signals;
  * loader's. */
 int kt__libc_find(struct kt__libc *libc, const char **missing);
 
-/* Undoes kt__libc_find for what will not be used. */
+/* Frees what kt__libc_find has filled in, whatever it returned. */
 void kt__libc_drop(struct kt__libc *libc);
 
 #endif

@@ -90,8 +90,7 @@ static void start_and_check(struct check *check)
     }
 }
 
-/* 0; -ENOTSUP, and in *missing the name of what is not as it should be; or what keeps it from being told now.
- */
+/* 0; -ENOTSUP, and in *missing the name of what is not as it should be; or why that cannot be told now. */
 static int self_check(const char **missing)
 {
     struct check check = {.starter_errno = &errno};
@@ -105,13 +104,18 @@ static int self_check(const char **missing)
     return check.rc == -EPERM || check.rc == -ENOSYS ? -ENOTSUP : check.rc;
 }
 
+/* What was found, whether it is of use or not; guarded by the engine's lock, as is the next. */
+static kt_libc found_last;
+
+/* So it is true in no forked child before kt__libc is whole. */
+static bool published;
+
 /* Makes known what was found, unless another thread was faster. */
-static void publish(struct kt__libc *found)
+static void publish(struct kt__libc *found, bool understood)
 {
-    static bool
-        published; /* guarded by the engine's lock, and so true in no forked child before it is done */
     kt__lock();
-    bool first = !published;
+    found_last = found->found;
+    bool first = understood && !published;
     if (first) {
         kt__libc = *found;
         published = true;
@@ -130,12 +134,9 @@ static int probe_and_check(const char **missing)
         return rc; /* its runtime has a TLS that the probe's stack cannot hold, and nothing of this is used */
     }
     rc = kt__libc_find(&found, missing);
-    if (rc < 0) {
-        return rc;
-    }
     found.found.destructors &= !KT_ADDRESS_SANITIZER;
-    publish(&found);
-    return self_check(missing);
+    publish(&found, rc == 0);
+    return rc < 0 ? rc : self_check(missing);
 }
 
 /* What is known for good: NULL for nothing yet, "" when all is well, else the name of what is missing. */
@@ -167,7 +168,7 @@ int kt_libc_probe(kt_libc *libc)
     int rc = kt__ready();
     if (libc) {
         kt__lock();
-        *libc = kt__libc.found;
+        *libc = found_last;
         kt__unlock();
     }
     return rc;

@@ -266,7 +266,7 @@ static void owners_are_seen_as_dead(const kt_spec *spec, void (*way)(void))
 
 static void an_end_comes_after_robust_mutexes_are_marked(void)
 {
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 5; i++) {
         in_every_way(owners_are_seen_as_dead);
     }
 }

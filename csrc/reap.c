@@ -64,7 +64,7 @@ static int poll_pidfd(int pidfd, int64_t timeout_ns, short *events)
 static bool is_gone(const kt_process *process)
 {
     short events;
-    return process->pidfd < 0 || (poll_pidfd(process->pidfd, 0, &events) > 0);
+    return process->pidfd < 0 || poll_pidfd(process->pidfd, 0, &events) > 0;
 }
 
 /* Looks for the end, under the lock: 0 as long as there is none. */

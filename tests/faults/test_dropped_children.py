@@ -184,9 +184,11 @@ def test_a_handler_may_start_drop_and_signal_whatever_the_thread_does_with_the_s
             process.send_signal(0)
             process.poll()
             kthreads.clone(getpid)
-        signal.signal(signal.SIGALRM, handle)
-        signal.setitimer(signal.ITIMER_REAL, 1e-3, 2e-3)
+            if time.monotonic() < end:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-4, 2e-3))   # so that they do not pile up
         end = time.monotonic() + 2
+        signal.signal(signal.SIGALRM, handle)
+        signal.setitimer(signal.ITIMER_REAL, 1e-3)
         while time.monotonic() < end:
             child.poll()
             process.poll()
@@ -196,10 +198,9 @@ def test_a_handler_may_start_drop_and_signal_whatever_the_thread_does_with_the_s
                 process.wait(0.001)
             except kthreads.process.subprocess.TimeoutExpired:
                 pass
-        signal.setitimer(signal.ITIMER_REAL, 0)
         child.kill()
         process.kill()
-        print(child.wait(), process.wait(), count > 100)
+        print(child.wait(), process.wait(), count > 10)
     """
     assert printed(script, options=("-W", "ignore")) == "-9 -9 True\n"
 

@@ -126,6 +126,7 @@ class Engine:
                 for_each(_take_back, tasks)
             except BaseException:
                 for_each(_take_back, tasks)  # a signal handler has cut it short
+                raise
             raise
 
     def _queue(self, tasks: Sequence[Submitted], wait: bool) -> None:

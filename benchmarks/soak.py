@@ -384,6 +384,8 @@ def main() -> int:
     for name, count in left[-1].items():
         if len(left) > 2 and count > left[1].get(name, 0) and name != "resident_kib":
             problems.append(f"{name} grew from {left[1].get(name, 0)} to {count}")
+    if len(left) > 2 and left[-1]["resident_kib"] > 2 * left[1]["resident_kib"]:
+        problems.append(f"memory grew from {left[1]['resident_kib']} to {left[-1]['resident_kib']} KiB")
     report = {
         "seconds": options.seconds, "seed": options.seed, "backend": options.backend, "interrupts": interrupts.count,
         "operations": dict(sorted(counts.items())), "left after each round": left, "problems": problems,

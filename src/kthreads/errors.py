@@ -85,6 +85,11 @@ class ProcessStartError(KThreadsError, OSError):
 
     step = ""
 
+    def __str__(self) -> str:
+        # The text of a step says which file it is about.
+        said = self.filename is not None and self.step and self.step in str(self.strerror)
+        return f"[Errno {self.errno}] {self.strerror}" if said else super().__str__()
+
 
 class ProcessNotFoundError(ProcessStartError, FileNotFoundError):
     """Something that a step names is not there (ENOENT)."""
@@ -194,19 +199,20 @@ def start_error(
     return KThreadsError(f"can't start new thread: {reason}")
 
 
-def process_error(code: int, does: str, *, filename: object) -> Exception:
+def process_error(code: int, does: str, *, filename: object, path: str | None = None) -> Exception:
     """The exception for a process that did not start.
 
     Args:
         code: the positive errno value.
         does: what could not be done, as "cannot …".
         filename: the program that could not be executed; None for other steps.
+        path: the file that another step names, if it names one.
     """
     reason = os.strerror(code)
     if filename is not None:
         error: ProcessStartError = _process_error_kind(code)(code, reason, filename)
     else:
-        error = _process_error_kind(code)(code, f"cannot {does}: {reason}")
+        error = _process_error_kind(code)(code, f"cannot {does}: {reason}", path)
     error.step = does
     return error
 

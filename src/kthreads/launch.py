@@ -203,14 +203,14 @@ class _Spec:
         return self.cdata.call != ffi.NULL and bool(self.flags & CloneFlags.VM)
 
     def error(self, code: int, failure: Any, filename: Any) -> Exception:
-        place = int(failure.place)
+        place, path = int(failure.place), None
         if place >= 0:
-            does, executes = self.steps.describe(place), self.steps.is_exec(place)
+            does, executes, path = self.steps.describe(place), self.steps.is_exec(place), self.steps.path(place)
         else:
             does, executes = _PLACES.get(place, f"clone with flags {int(self.cdata.flags):#x}"), False
         if place == lib.KT_AT_CLONE and self.flags & NAMESPACES and -code in _ABOUT_NAMESPACES:
             return flagcheck.refused(-code, self.flags, exit_signal=int(self.cdata.exit_signal))
-        return process_error(-code, does, filename=filename if executes else None)
+        return process_error(-code, does, filename=filename if executes else None, path=path)
 
 
 def launch(

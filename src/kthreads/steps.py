@@ -37,6 +37,11 @@ class Steps:
         """What the step does, for a message: "cannot …"."""
         return self._rows[index][1]
 
+    def path(self, index: int) -> str | None:
+        """The file that the step names, if it names one."""
+        held = self._rows[index][2].get("path")
+        return None if held is None else os.fsdecode(ffi.string(held))
+
     def is_exec(self, index: int) -> bool:
         return bool(self._rows[index][0] == lib.KT_STEP_EXEC)
 

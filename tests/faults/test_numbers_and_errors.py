@@ -154,3 +154,22 @@ def test_errors_imports_nothing_of_the_project():
     assert not [
         line for line in inspect.getsource(errors).splitlines() if line.startswith(("from kthreads", "import kthreads"))
     ]
+
+
+NEW_MOUNTS = {"namespaces": kthreads.CloneFlags.NEWNS | kthreads.CloneFlags.NEWUSER}
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"cwd": "/nowhere"}, "/nowhere"),
+        ({"root": "/nowhere", **NEW_MOUNTS}, "/nowhere"),
+        ({"executable": "/nowhere"}, "/nowhere"),
+    ],
+)
+def test_what_failed_in_a_child_names_its_file_as_subprocess_does(options, path):
+    with pytest.raises(FileNotFoundError) as caught:
+        kthreads.Process(["true"], **options)
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert (error.filename, error.errno) == (path, errno.ENOENT)
+        assert str(error).count(path) == 1

@@ -4,6 +4,7 @@
 
 #include "fork.h"
 #include "mutex.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -192,6 +193,9 @@ int kt__pool_staff(struct kt_pool *pool, uint32_t threads)
     if (pool->options & KT_POOL_LENT) {
         return 0;
     }
+    /* The first look at libc may wait for the loader, whose lock is held by a constructor that may be about
+     * to use this pool: not under the mutex. What it finds is told by the start. */
+    (void)kt__ready();
     kt__mutex_lock(&pool->changing);
     if (threads > pool->workers) { /* whoever asks may have read it before a resize */
         threads = pool->workers;

@@ -123,6 +123,40 @@ static void two_threads_find_out_about_libc_at_once_one_in_a_constructor(void)
     CHECK(pthread_join(other, NULL) == 0);
 }
 
+static kt_pool *shared_pool;
+
+static void *submit_beside(void *unused)
+{
+    kt_task task = {.call = call_of(FUNCTION(seven), NULL)};
+    kt_task *tasks[] = {&task};
+    atomic_store(&begun, 1);
+    CHECK(kt_pool_submit(shared_pool, tasks, 1, -1) == 1);
+    CHECK(kt_task_wait(&task, 0, -1) == 0 && task.call.result == 7);
+    return unused;
+}
+
+static void submit_while_another_does(void)
+{
+    CHECK(pthread_create(&other, NULL, submit_beside, NULL) == 0);
+    while (!atomic_load(&begun)) {
+        sched_yield();
+    }
+    usleep(20000); /* as above */
+    submit_beside(NULL);
+}
+
+/* A pool of one worker starts its first thread for its first task. */
+static void two_threads_use_a_pool_first_one_in_a_constructor(void)
+{
+    kt_spec thread = spec_for(backends()[0]);
+    kt_pool_spec spec = {.workers = 1, .cpus = 1, .queue_size = 8, .thread = &thread};
+    CHECK(kt_pool_new(&shared_pool, &spec) == 0);
+    open_with(submit_while_another_does);
+    CHECK(pthread_join(other, NULL) == 0);
+    CHECK(kt_pool_quiesce(shared_pool, -1) == 0);
+    kt_pool_free(shared_pool);
+}
+
 /* ---- Below dl_iterate_phdr
  * ------------------------------------------------------------------------------------- */
 
@@ -296,6 +330,7 @@ int main(int count, char **arguments)
     IN_A_PROCESS(a_pool_works_in_a_constructor);
     IN_A_PROCESS(a_thread_ends_by_pthread_exit_in_a_constructor);
     IN_A_PROCESS(two_threads_find_out_about_libc_at_once_one_in_a_constructor);
+    IN_A_PROCESS(two_threads_use_a_pool_first_one_in_a_constructor);
     IN_A_PROCESS(the_first_threads_start_below_dl_iterate_phdr);
     IN_A_PROCESS(later_threads_start_below_dl_iterate_phdr);
     IN_A_PROCESS(a_pool_works_below_dl_iterate_phdr);

@@ -247,9 +247,9 @@ class Pool:
             if not awaited.done():
                 awaited.set_result(None)
 
-        future.add_done_callback(wake)
         try:
             await self._submit_from(loop, future)
+            future.add_done_callback(wake)  # once it is queued, as the engine then tells of its end at once
             await awaited
         finally:
             future.cancel()

@@ -371,7 +371,7 @@ def attempt(times):
         except KeyboardInterrupt:
             left = 0
         return 1
-end = time.monotonic() + 2
+end = time.monotonic() + 0.7
 pool = kthreads.Pool(2, queue_size=2)
 done = interrupts = 0
 while time.monotonic() < end:

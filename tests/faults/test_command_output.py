@@ -10,12 +10,14 @@ import sys
 
 import pytest
 from process_runs import isolated, needs_root
+from programs import skip_where_import_builds
 
 COMBINATIONS = [closed for count in range(4) for closed in itertools.combinations(range(3), count)]
 
 
 def run(*words, redirections="", **options):
     """Runs the command line, with redirections as a shell writes them."""
+    skip_where_import_builds(redirections)
     script = f'exec "$@" {redirections}'
     command = ["sh", "-c", script, "sh", sys.executable, "-m", "kthreads", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from programs import printed
+from programs import printed, skip_where_import_builds
 
 from kthreads import Process
 
@@ -23,6 +23,7 @@ BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHON
 
 
 def run(program: str, redirections: str = "") -> subprocess.CompletedProcess:
+    skip_where_import_builds(redirections)
     command = [
         "sh",
         "-c",

@@ -86,6 +86,11 @@ bool kt__lacks(uint32_t feature)
     return now >> ANSWERED & feature && !(now & feature);
 }
 
+int kt_sanitized(void)
+{
+    return KT_THREAD_SANITIZER;
+}
+
 uint32_t kt_features(void)
 {
     uint32_t all = KT_FEATURE_CLONE3 | KT_FEATURE_GUARD | KT_FEATURE_FUTEX_WAITV | KT_FEATURE_PIDFD_THREAD;

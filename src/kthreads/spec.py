@@ -27,6 +27,7 @@ BACKENDS = {
     "bare_without_libc": lib.KT_BACKEND_BARE_WITHOUT_LIBC,
 }
 
+_SANITIZED = bool(lib.kt_sanitized())
 _PYTHON_STACK_SIZE = 8 << 20  # where RLIMIT_STACK is unlimited; glibc's own default elsewhere
 
 # Most threads are alike: their spec is only read, so one serves all of them.
@@ -134,7 +135,7 @@ def _check_backend(backend: str, is_native: bool, reuse: bool) -> int:
         raise ValueError("a bare thread has no libc of its own: it can run native leaf functions only")
     if backend == "bare_without_libc" and reuse:
         raise ValueError("a bare thread cannot be reused")
-    if backend in ("clone", "clone3") and lib.kt_features() & lib.KT_FEATURE_SANITIZED:
+    if backend in ("clone", "clone3") and _SANITIZED:
         return int(BACKENDS["pthread"])  # ThreadSanitizer learns of no others
     return int(BACKENDS[backend])
 

@@ -453,3 +453,6 @@ enum kt_feature {
 /* The features of the running kernel, found by trying each. What it has answered is remembered; a feature
  * that a passing shortage hides is left out, and tried again the next time. */
 uint32_t kt_features(void);
+
+/* 1 in a build with ThreadSanitizer, 0 in others. Asks the kernel nothing. */
+int kt_sanitized(void);

@@ -315,15 +315,9 @@ def descriptors() -> Counter[str]:
 
 
 def resources() -> dict[str, int]:
-    """What must not grow, when all is quiet."""
+    """What must not grow."""
     collector._sweep()
     gc.collect()
-    kthreads.trim()
-    deadline = time.monotonic() + 5
-    while (
-        len(os.listdir("/proc/self/task")) > 2 and time.monotonic() < deadline
-    ):  # those that have just been told to end
-        time.sleep(0.001)
     kthreads.trim()
     with open("/proc/self/statm") as file:
         pages = int(file.read().split()[1])
@@ -337,8 +331,25 @@ def resources() -> dict[str, int]:
     }
 
 
+def growth(before: dict[str, int] | None, after: dict[str, int]) -> list[str]:
+    """What is more than before, memory aside, as text; threads but the main one and that of `Interrupts`, where there is
+    no before."""
+    if before is None:
+        return [] if after["threads"] <= 2 else ["threads"]
+    names = [name for name in after if name != "resident_kib" and after[name] > before.get(name, 0)]
+    return [f"{name} grew from {before.get(name, 0)} to {after[name]}" for name in names]
+
+
+def resources_when_quiet(before: dict[str, int] | None) -> dict[str, int]:
+    """The same, once what is about to go has gone, which may take it some seconds: no more than before, or what stays."""
+    end = time.monotonic() + 10
+    while growth(before, now := resources()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return now
+
+
 def round_of(
-    seconds: float, seed: int, options: argparse.Namespace, interrupts: Interrupts
+    seconds: float, seed: int, options: argparse.Namespace, interrupts: Interrupts, before: dict[str, int] | None
 ) -> tuple[Soak, dict[str, int]]:
     """A soak of so many seconds, and what is left after it."""
     soak = Soak(seconds, seed, options.backend, options.without)
@@ -357,7 +368,7 @@ def round_of(
         soak.account_for_all()
         collector.collector().stop()
     task._sweep_python()
-    return soak, resources()
+    return soak, resources_when_quiet(before)
 
 
 def main() -> int:
@@ -375,15 +386,14 @@ def main() -> int:
     left: list[dict[str, int]] = []
     problems: list[str] = []
     for number in range(options.rounds):
-        soak, after = round_of(options.seconds / options.rounds, options.seed + number, options, interrupts)
+        seconds, seed = options.seconds / options.rounds, options.seed + number
+        soak, after = round_of(seconds, seed, options, interrupts, left[1] if number > 1 else None)
         counts.update(soak.counts)
         left.append(after)
         problems += soak.problems
         if problems:
             break
-    for name, count in left[-1].items():
-        if len(left) > 2 and count > left[1].get(name, 0) and name != "resident_kib":
-            problems.append(f"{name} grew from {left[1].get(name, 0)} to {count}")
+    problems += growth(left[1], left[-1]) if len(left) > 2 else []
     if len(left) > 2 and left[-1]["resident_kib"] > 2 * left[1]["resident_kib"]:
         problems.append(f"memory grew from {left[1]['resident_kib']} to {left[-1]['resident_kib']} KiB")
     report = {

@@ -14,17 +14,17 @@ __all__ = ["parse"]
 
 _TOKEN = re.compile(r"\s*(\.\.\.|[A-Za-z_]\w*|\d+|[*()\[\],])")
 _QUALIFIERS = frozenset(["const", "volatile", "restrict", "__restrict", "__restrict__", "register", "extern", "static"])
-_BASE_WORDS = frozenset(
-    ["void", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "_Complex", "__int128"]
-)
+_BASE_WORDS = (  # in the order that cffi reads them in; C does not care
+    "signed", "unsigned", "short", "long", "char", "int", "float", "double", "void", "_Complex", "__int128",
+)  # fmt: skip
 _ALIASES = {"Py_ssize_t": "ssize_t"}  # what Cython writes and cffi does not know
 _TAGS = frozenset(["struct", "union", "enum"])
-_NO_NAMES = _QUALIFIERS | _BASE_WORDS | _TAGS
-_DEEPEST = 30
+_NO_NAMES = _QUALIFIERS | _TAGS | frozenset([*_BASE_WORDS, *_ALIASES])
+_DEEPEST = 30  # of parentheses in each other, and of types: what is done to a type is done to those in it, by recursion
+_SHOWN = 200  # characters of a text that a message shows
 _FOR_INSTANCE = "write it as C declares it, such as 'double(int, const double *)'"
 
 
-@lru_cache(maxsize=1024)
 def parse(text: str) -> Signature:
     """The signature that a C declaration gives, such as ``double(int, const double *)``; names are optional.
 
@@ -33,6 +33,13 @@ def parse(text: str) -> Signature:
     Raises:
         TypeError: it is no function, or a call cannot be made of it; the message says why.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"a signature is a str, not {type(text).__name__}: {_FOR_INSTANCE}")
+    return _parse(text)
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> Signature:
     return _Declaration(text).function()
 
 
@@ -40,9 +47,7 @@ class _Declaration:
     """A declaration being read: types from left to right, declarators from the inside out."""
 
     def __init__(self, text: str) -> None:
-        if not isinstance(text, str):
-            raise TypeError(f"a signature is a str, not {type(text).__name__}: {_FOR_INSTANCE}")
-        self.text = text
+        self.text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
         self.tokens: list[str] = []
         self.at = self.depth = 0
         self.is_within = False  # a parenthesis, or a list of parameters
@@ -51,7 +56,7 @@ class _Declaration:
         while end < len(body):
             match = _TOKEN.match(body, end)
             if match is None:
-                raise self.error(f"{body[end:].split()[0]!r} is not understood")
+                raise self.error(f"{body[end:].split()[0][:_SHOWN]!r} is not understood")
             self.tokens.append(match[1])
             end = match.end()
 
@@ -90,10 +95,9 @@ class _Declaration:
             if token in _QUALIFIERS:
                 const = const or token == "const"
             elif token in _TAGS and not words:
-                words.append(self.take())
-                if not _is_word(self.next()):
+                words = [self.take(), self.next()]
+                if not _is_word(words[1]) or words[1] in _NO_NAMES:
                     raise self.error(f"{token} needs a name")
-                words.append(self.next())
             elif not words or (token in _BASE_WORDS and words[-1] in _BASE_WORDS):
                 words.append(token)
             else:
@@ -101,6 +105,8 @@ class _Declaration:
             self.at += 1
         if not words:
             raise self.error("a type is missing")
+        if words[0] in _BASE_WORDS:
+            words.sort(key=_BASE_WORDS.index)
         name = _ALIASES.get(words[0], " ".join(words))
         ctype = None if "__int128" in words else _typeof(name)  # which cffi would take for a name
         if ctype is not None:
@@ -117,30 +123,34 @@ class _Declaration:
             while self.next() in _QUALIFIERS:
                 const = self.take() == "const" or const
             # A pointer to an array points to its elements: the address is the same.
-            base = CType("pointer", 8, False, "", base.pointee if base.kind == "array" else base, const)
+            base = self.checked(CType("pointer", 8, False, "", base.pointee if base.kind == "array" else base, const))
         if self.next() == "(" and self.begins_declarator():
             return self.grouped(base)
         if _is_word(self.next()):
             name = self.take()
-            if _typeof(name) is not None:
+            if self.is_type(name):
                 raise self.error(f"{name!r} is one type too many")
         return self.suffixes(base)
 
     def begins_declarator(self) -> bool:
         """Whether what stands in the parenthesis that comes is a declarator, such as a name, and not a list of parameters.
         A name that is no type is a declarator, but that in ``void(point_t)`` it is taken for an unknown type."""
-        offset = 1
-        while self.next(offset) == "(":
-            offset += 1
-        token = self.next(offset)
-        if token == "*":
-            return True
-        if not _is_word(token) or self.is_type(token) or self.next(offset + 1) not in ("(", "[", ")"):
+        first, second = self.next(1), self.next(2)
+        if not _is_word(first):
+            return first in ("*", "(", "[")
+        if self.is_type(first) or (second, self.next(3)) == ("(", "*"):  # no name comes before (*
             return False
+        if second not in ("[", ")"):
+            return second == "("
         return self.is_within or self.next(self.after_parenthesis(0)) in ("(", "[")
 
     def is_type(self, word: str) -> bool:
-        return word in _NO_NAMES or word in _ALIASES or _typeof(word) is not None
+        return word in _NO_NAMES or _typeof(word) is not None
+
+    def checked(self, ctype: CType) -> CType:
+        if ctype.nesting > _DEEPEST:
+            raise self.error(f"it has more than {_DEEPEST} types in each other")
+        return ctype
 
     def after_parenthesis(self, offset: int) -> int:
         """The offset of what follows the parenthesis that stands at an offset."""
@@ -176,7 +186,7 @@ class _Declaration:
         if self.next() == "(":
             if base.kind in ("array", "function"):
                 raise self.error(f"a function returns no {base.kind}")
-            return function_type(replace(base, const=None), *self.parameters())
+            return self.checked(function_type(replace(base, const=None), *self.parameters()))
         if self.next() != "[":
             return base
         while self.next() == "[":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import re
+import sys
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -57,6 +59,12 @@ class CType:
     def depth(self) -> int:
         """How many levels of pointers it is."""
         return 0 if self.pointee is None else 1 + self.pointee.depth
+
+    @cached_property
+    def nesting(self) -> int:
+        """How many types are in each other, this one included."""
+        inner = [] if self.prototype is None else [self.prototype.result, *self.prototype.parameters]
+        return 1 + max((each.nesting for each in [self.pointee, *inner] if each is not None), default=0)
 
     @property
     def layout(self) -> tuple[str, int, bool]:
@@ -258,9 +266,11 @@ def _primitive(ctype: Any, name: str, const: bool | None) -> CType:
         return CType("bool", size, False, "bool", const=const)
     if name == "char":
         return CType("char", size, _CHAR_SIGNED, name, const=const)
-    if name in _WIDE_CHARACTERS:
-        return CType("integer", size, int(ffi.cast("int64_t", ffi.cast(ctype, -1))) < 0, name, const=const)
-    return CType("integer", size, int(ffi.cast(ctype, -1)) < 0, name, const=const)
+    minus_one = ffi.cast(ctype, -1)
+    signed = int(ffi.cast("int64_t", minus_one) if name in _WIDE_CHARACTERS else minus_one) < 0
+    if ctype.kind == "enum":  # whose name means nothing elsewhere
+        name = f"{'' if signed else 'unsigned '}{'int' if size == ffi.sizeof('int') else 'long'}"
+    return CType("integer", size, signed, name, const=const)
 
 
 # ---- From ctypes' types --------------------------------------------------------------------------------------------
@@ -271,6 +281,7 @@ _CODES = {
     "d": "double", "g": "long double", "?": "bool", "u": "wchar_t", "P": "void *", "z": "char *", "Z": "wchar_t *",
     "O": "PyObject *",
 }  # fmt: skip
+_NATIVE_ORDER = f"__ctype_{sys.byteorder[0]}e__"  # the attribute that leads from a number's type to the native one
 
 
 @lru_cache(maxsize=1024)
@@ -279,6 +290,8 @@ def from_ctypes(kind: Any) -> CType:
     if kind is None:
         return VOID
     code = getattr(kind, "_type_", None)
+    if getattr(kind, _NATIVE_ORDER, kind) is not kind:
+        return CType("opaque", 0, False, f"swapped_{code}")
     if isinstance(code, str) and code in _CODES:
         name = _CODES[code]
         if name == "PyObject *":
@@ -291,4 +304,5 @@ def from_ctypes(kind: Any) -> CType:
     if isinstance(kind, type) and issubclass(kind, ctypes._CFuncPtr):  # type: ignore[attr-defined]
         restype, argtypes = getattr(kind, "_restype_", None), getattr(kind, "_argtypes_", ())
         return pointer_to(function_type(from_ctypes(restype), tuple(map(from_ctypes, argtypes)), False))
-    return CType("opaque", 0, False, f"struct {getattr(kind, '__name__', kind)}")
+    name = re.sub(r"\W", "_", getattr(kind, "__name__", str(kind)), flags=re.ASCII)
+    return CType("opaque", 0, False, f"struct {name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import pickle
 import string
+import sys
 
 import cffi
 import pytest
@@ -175,6 +176,10 @@ def test_functions_of_any_signature_are_pickled(signature):
         ("int f(int ())", "int(int (*)(void))"),
         ("int f(void (*x[2])(void))", "int(void (**)(void))"),
         ("char *(*f(int))(void)", "void *(int)"),
+        ("int (f(double))", "int(double)"),
+        ("int f(int ([3]))", "int(int *)"),
+        ("int f(int ((double)))", "int(int (*)(double))"),
+        ("int f(point_t (*)(int))", "int(point_t (*)(int))"),
     ],
 )
 def test_parentheses_group_as_in_c(text, meaning):
@@ -211,6 +216,12 @@ def test_parentheses_group_as_in_c(text, meaning):
         "\0",
         "int(\u00e9)",
         "int(int);;",
+        "int f(int struct)",
+        "int f(struct int *)",
+        pytest.param("int f(int " + "*" * 5000 + ")", id="many stars"),
+        pytest.param("int f" + "(int " * 29 + "*" * 900 + ")" * 29, id="many stars, and functions in functions"),
+        [],
+        {},
         None,
         7,
         b"int(int)",
@@ -219,6 +230,54 @@ def test_parentheses_group_as_in_c(text, meaning):
 def test_what_is_no_signature_is_a_type_error(text):
     with pytest.raises(TypeError):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("int long f(int short unsigned)", "long(unsigned short)"),
+        ("void f(char unsigned, long int long)", "void(unsigned char, long long)"),
+        ("void f(const _Complex double *)", "void(const double _Complex *)"),
+    ],
+)
+def test_the_words_of_a_type_may_come_in_any_order(text, canonical):
+    assert parse(text).text == canonical
+
+
+def test_a_signature_that_is_no_text_is_refused_with_its_type():
+    with pytest.raises(TypeError, match="a signature is a str, not list"):
+        parse([])
+
+
+def test_a_message_shows_the_beginning_of_a_long_text():
+    with pytest.raises(TypeError) as caught:
+        parse("int f(int " + "(" * 100_000)
+    assert len(str(caught.value)) < 1000
+
+
+def test_enums_of_cffi_are_read_back_as_the_integers_that_they_are():
+    own = cffi.FFI()
+    own.cdef(
+        "typedef enum { RED } colour_t; enum shade { DARK = -1 }; "
+        "typedef void (*function_t)(colour_t, enum shade *, int (*)(enum shade));"
+    )
+    signature = from_cffi_function(own.typeof("function_t"))
+    assert str(signature) == "void(unsigned int, int *, int (*)(int))"
+    assert parse(str(signature)).disagreement(signature) is None
+
+
+def test_a_structure_of_ctypes_with_any_name_is_read_back():
+    record = type("a record", (ctypes.Structure,), {})
+    signature = kthreads.native(ctypes.CFUNCTYPE(None, ctypes.POINTER(record))(1)).parsed
+    assert str(signature) == "void(struct a_record *)"
+    assert parse(str(signature)).disagreement(signature) is None
+
+
+@pytest.mark.parametrize("make", [lambda kind: (kind * 2)(), lambda kind: ctypes.byref(kind())], ids=["array", "byref"])
+def test_numbers_of_ctypes_in_the_other_byte_order_are_none_of_ours(make):
+    other = ctypes.c_int.__ctype_be__ if sys.byteorder == "little" else ctypes.c_int.__ctype_le__
+    with pytest.raises(TypeError, match="does not take a ctypes"):
+        kthreads.native(1, "void(int *)").bind((make(other),))
 
 
 TOKENS = [

@@ -16,15 +16,23 @@ from operator import itemgetter
 from typing import Any, cast
 
 from kthreads._native import ffi, lib
-from kthreads.foreign_memory import holds_objects, is_numpy_scalar, memory_of_cffi, memory_of_ctypes
+from kthreads.foreign_memory import (
+    CFFIBuffer,
+    CTypesData,
+    CTypesReference,
+    holds_objects,
+    is_numpy_scalar,
+    is_read_only,
+    memory_of_buffer,
+    memory_of_cffi,
+    memory_of_ctypes,
+)
 from kthreads.signature import CType, Signature, from_cffi, from_ctypes
 
 Converter = Callable[[Any, list[Any]], Any]
 
 _ADDRESS, _BYTES = ffi.typeof("uintptr_t"), ffi.typeof("char[]")
 _CData: Any = ffi.CData
-_CTypesData: Any = ctypes.c_int.__mro__[-2]  # _ctypes._CData, the base of all values of ctypes
-_CTypesReference: Any = type(ctypes.byref(ctypes.c_int()))
 _CTypesFunction: Any = ctypes._CFuncPtr  # type: ignore[attr-defined]
 _cast, _from_buffer = ffi.cast, ffi.from_buffer
 
@@ -143,7 +151,7 @@ class _Pointer:
             address = self._of_cffi(value)
         elif isinstance(value, bytes):
             return self._of_bytes(value, keep)
-        elif isinstance(value, (_CTypesData, _CTypesReference)):
+        elif isinstance(value, (CTypesData, CTypesReference)):
             address = self._of_ctypes(value)
         elif isinstance(value, int):
             return self._of_int(value)
@@ -169,7 +177,7 @@ class _Pointer:
             try:
                 if dtype is not accepted or dtype is None or type(value) is not kind:
                     view = memoryview(value)
-                    if view.format not in plain or is_numpy_scalar(value):
+                    if view.format not in plain or type(view.obj) is CFFIBuffer or is_numpy_scalar(value):
                         return self(value, keep)
                     accepted, kind = dtype, type(value)
                 memory = _from_buffer(_BYTES, value, writable)
@@ -189,8 +197,7 @@ class _Pointer:
             fits = self._types[ctype] = ctype.kind in ("pointer", "array", "function") and self._fits(ctype)
         if not fits:
             raise self._refusal(f"does not take <cdata {ctype.cname!r}>: cast it if you mean it")
-        if ctype.kind == "array":
-            self._check_writable(memory_of_cffi(value))
+        self._check_writable(memory_of_cffi(value))
         return int(_cast(_ADDRESS, value))
 
     def _fits(self, ctype: Any) -> bool:
@@ -211,19 +218,21 @@ class _Pointer:
 
     def _of_ctypes(self, value: Any) -> int:
         kind: Any = type(value)
-        if kind is _CTypesReference:
+        if kind is CTypesReference:
             target: Any = type(value._obj)
             self._check_ctypes(from_ctypes(target), f"byref({target.__name__})")
         elif isinstance(value, (ctypes.Array, ctypes.Structure, ctypes.Union)):
             self._check_ctypes(from_ctypes(kind), kind.__name__)
-            return ctypes.addressof(value)
         else:
             found = from_ctypes(kind)
             if found.pointee is None:
                 raise self._refusal(f"does not take a ctypes {kind.__name__}: pass ctypes.byref() of it")
             self._check_ctypes(found.pointee, kind.__name__)
-            self._check_writable(memory_of_ctypes(value))
-        return ctypes.cast(value, ctypes.c_void_p).value or 0
+        is_memory = isinstance(value, (ctypes.Array, ctypes.Structure, ctypes.Union))
+        address = ctypes.addressof(value) if is_memory else ctypes.cast(value, ctypes.c_void_p).value or 0
+        if not self._readonly:
+            self._check_writable(memory_of_ctypes(value, address))
+        return address
 
     def _check_ctypes(self, item: CType, name: str) -> None:
         if not self._takes(item):
@@ -260,7 +269,7 @@ class _Pointer:
         for memory in memories:
             if isinstance(memory, bytes):
                 self._check_bytes()
-            elif not self._readonly and memoryview(memory).readonly:
+            elif not self._readonly and is_read_only(memory):
                 raise self._refusal(f"may be written to, and the memory is read-only: {self._advice()}")
 
     def _check_bytes(self) -> None:
@@ -307,6 +316,7 @@ class _Pointer:
             raise self._refusal(
                 f"may be written to, and the buffer is read-only: pass a writable one, or {self._advice()}"
             )
+        self._check_writable(memory_of_buffer(view))
         memory = _from_buffer(view)
         keep.append(memory)
         return int(_cast(_ADDRESS, memory))

@@ -31,15 +31,29 @@ class PerWorker:
             cache lines.
     """
 
-    __slots__ = ("array", "row_size", "rows")
+    __slots__ = ("array",)
 
     def __init__(self, array: Any) -> None:
-        view = memoryview(array)
-        if view.ndim == 0 or not view.c_contiguous:
-            raise ValueError("PerWorker takes a C-contiguous buffer of one dimension or more")
         self.array = array
-        self.rows: int = (view.shape or (0,))[0]
-        self.row_size: int = view.nbytes // self.rows if self.rows else 0
+        self._view()
+
+    def _view(self) -> memoryview:
+        """The memory as it is now: between two loops an array may be resized."""
+        view = memoryview(self.array)
+        if not view.shape or not view.c_contiguous:
+            raise ValueError("PerWorker takes a C-contiguous buffer of one dimension or more")
+        return view
+
+    @property
+    def rows(self) -> int:
+        """How many workers there is a row for."""
+        return len(self._view())
+
+    @property
+    def row_size(self) -> int:
+        """Bytes of a row."""
+        view = self._view()
+        return view.nbytes // len(view) if len(view) else 0
 
     def __repr__(self) -> str:
         return f"PerWorker({self.rows} rows of {self.row_size} bytes)"

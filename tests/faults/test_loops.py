@@ -29,6 +29,16 @@ def test_rows_that_were_enough_are_looked_at_again_after_a_resize(summing):
     assert sums[:, 0].sum() == 2000
 
 
+def test_rows_are_those_that_the_memory_has_when_the_loop_is_made(function):
+    body = function("sum_into", "void(long, long, const void *, void *)")
+    memory = bytearray(4096)
+    rows = kthreads.PerWorker(memory)
+    del memory[1:]
+    assert (rows.rows, rows.row_size) == (1, 1)
+    with kthreads.Pool(2) as pool, pytest.raises(ValueError, match="PerWorker has 1 rows for 2 workers"):
+        pool.prepare(body, 1000, np.ones(1000), rows)
+
+
 def test_workers_get_no_rows_that_are_not_there_while_the_pool_is_resized(function):
     """The array has rows for all, and the loop is told of two of them: the others stay as they are."""
     summing = function("sum_into", "void(long, long, const double *, double *)")

@@ -100,7 +100,10 @@ class ProcessPermissionError(ProcessStartError, PermissionError):
 
 
 class LibraryNotFoundError(KThreadsError, OSError):
-    """A shared library could not be opened."""
+    """A shared library could not be opened; `filename` is what it was called."""
+
+    def __str__(self) -> str:
+        return str(self.strerror or super().__str__())  # which says already which library
 
 
 class SymbolNotFoundError(KThreadsError, AttributeError):

@@ -95,7 +95,7 @@ def parse(words: str) -> tuple[int, int, str | None]:
             flags |= CloneFlags[name]
         elif word.upper() in signal.Signals.__members__:
             exit_signal = signal.Signals[word.upper()]
-        elif re.fullmatch(r"0[xX][0-9a-fA-F]+|\d+", word):
+        elif re.fullmatch(r"0[xX][0-9a-fA-F]+|0|[1-9][0-9]*", word):
             flags |= int(word, 0)
         else:
             raise ValueError(f"{word!r} is no flag, signal, number or known caller ({', '.join(CALLERS)})")

@@ -145,7 +145,7 @@ def default_workers() -> int:
 
 
 def _unlimited_default_workers() -> int:
-    return cpu_count() if _default_workers is None else _default_workers
+    return min(cpu_count(), lib.KT_POOL_WORKERS_MAX) if _default_workers is None else _default_workers
 
 
 def default_executor_workers() -> int:

@@ -38,7 +38,7 @@ def trim() -> None:
 
 def park_timeout(seconds: float) -> None:
     """How long a thread started with `reuse=True` waits for its next run before it ends; 2 s unless set."""
-    if not isinstance(seconds, (int, float)):
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise TypeError(f"seconds must be a number, not {type(seconds).__name__}")
     if not 0 <= seconds < 1e9:
         raise ValueError(f"seconds must be from 0 to 1e9, not {seconds}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import errno
 import gc
 import os
 import re
@@ -269,7 +270,7 @@ def symbol(library: str | os.PathLike[str] | None, name: str, signature: str) ->
     try:
         opened = ctypes.CDLL(path)
     except OSError as error:
-        raise LibraryNotFoundError(f"cannot open the library {path!r}: {error}") from None
+        raise LibraryNotFoundError(errno.ELIBACC, f"cannot open the library {path!r}: {error}", path) from None
     try:
         function = opened[name]
     except AttributeError:

@@ -41,6 +41,7 @@ class Request:
 
         Raises:
             ValueError: for a text, a number or an api that means nothing.
+            TypeError: for flags or an exit signal that are no int.
         """
         if api not in APIS:
             raise ValueError(f"api must be one of {', '.join(APIS)}, not {api!r}")
@@ -48,7 +49,11 @@ class Request:
         number = int(flags_of(number))
         if api == "clone":
             named_signal, number = named_signal or number & 0xFF, number & ~0xFF
-        return cls(CloneFlags(number), api, named_signal if exit_signal is None else int(exit_signal), set_tid)
+        if exit_signal is None:
+            exit_signal = named_signal
+        elif not isinstance(exit_signal, int) or isinstance(exit_signal, bool):
+            raise TypeError(f"exit_signal must be an int, not {type(exit_signal).__name__}")
+        return cls(CloneFlags(number), api, int(exit_signal), set_tid)
 
     def has(self, flags: CloneFlags) -> CloneFlags:
         """Those of `flags` that are passed."""

@@ -114,7 +114,7 @@ def _flags_fit_into_clone(call: Request, _: Situation) -> str | None:
 
 @_rule(("clone",), 0)
 def _low_byte_is_signal(call: Request, _: Situation) -> str | None:
-    if call.exit_signal <= _LAST_SIGNAL:
+    if 0 <= call.exit_signal <= _LAST_SIGNAL:
         return None
     return (
         f"clone takes the low byte of the flags as the exit signal, and {call.exit_signal} is none: "

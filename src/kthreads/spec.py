@@ -65,6 +65,8 @@ class ThreadSpec:
             ValueError, TypeError: a setting makes no sense.
         """
         altstack = faulthandler.is_enabled()
+        if stack_size is not None:
+            stack_size = _index("stack_size", stack_size)  # a float would be found below as the int that it equals
         size = stack_size if stack_size is not None or is_native else _python_stack_size()
         key = (size, reuse, backend, is_native, altstack)
         spec = _plain.get(key)
@@ -143,7 +145,6 @@ def _check_backend(backend: str, is_native: bool, reuse: bool) -> int:
 def _check_stack_size(size: int | None) -> int:
     if size is None:
         return int(lib.KT_STACK_DEFAULT)
-    size = _index("stack_size", size)
     if size < lib.KT_STACK_MINIMUM:
         raise ValueError(f"stack_size must be {lib.KT_STACK_MINIMUM} bytes or more, not {size}")
     if size > sys.maxsize // 2:
@@ -158,6 +159,8 @@ def _python_stack_size() -> int:
 
 
 def _index(name: str, value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, not bool")
     try:
         return operator.index(value)
     except TypeError:

@@ -44,6 +44,24 @@ def test_what_are_no_flags_is_said(take, flags, error):
         take(flags)
 
 
+@pytest.mark.parametrize("api", ["clone", "clone3"])
+@pytest.mark.parametrize("number", [2.5, "9", True])
+def test_what_is_no_exit_signal_is_said(api, number):
+    with pytest.raises(TypeError, match=f"exit_signal must be an int, not {type(number).__name__}"):
+        kthreads.explain(0, api, exit_signal=number)
+
+
+@pytest.mark.parametrize("api", ["clone", "clone3"])
+@pytest.mark.parametrize("number", [-1, 65, 256, 1 << 70])
+def test_no_call_is_valid_with_an_exit_signal_that_is_none(api, number):
+    assert not kthreads.explain(0, api, exit_signal=number).valid
+
+
+def test_a_number_with_a_leading_zero_is_no_flag():
+    with pytest.raises(ValueError, match="'010' is no flag, signal, number or known caller"):
+        kthreads.explain("010")
+
+
 def test_flags_of_64_bits_are_explained():
     assert not kthreads.explain(1 << 63).valid
 
@@ -64,6 +82,11 @@ def test_what_is_no_number_of_workers_is_said(take, count, error):
         take(count)
 
 
+def test_a_pool_can_be_made_where_there_are_more_cpus_than_it_may_have_workers(monkeypatch):
+    monkeypatch.setattr(limits, "cpu_count", lambda: 8192)
+    assert kthreads.default_workers() == 4096
+
+
 @pytest.mark.parametrize("spin", [math.nan, math.inf, -1, 2, "yes", True, None, [1]])
 def test_what_is_no_time_to_spin_is_said(spin):
     with pytest.raises(ValueError, match="spin must be"):
@@ -77,14 +100,23 @@ def test_what_is_no_size_of_a_queue_is_said(size):
 
 
 @pytest.mark.parametrize(
-    ("size", "error"), [(1, ValueError), (1 << 63, ValueError), (20000.5, TypeError), ("64k", TypeError)]
+    ("size", "error"),
+    [(1, ValueError), (1 << 63, ValueError), (20000.5, TypeError), ("64k", TypeError), (True, TypeError)],
 )
 def test_what_is_no_size_of_a_stack_is_said(size, error):
     with pytest.raises(error, match="stack_size"):
         kthreads.Thread(int, stack_size=size)
 
 
-@pytest.mark.parametrize(("nice", "error"), [(20, ValueError), (-21, ValueError), (1.5, TypeError), ("1", TypeError)])
+def test_a_float_is_no_size_of_a_stack_even_if_an_int_that_equals_it_was():
+    kthreads.Thread(int, stack_size=1 << 20)
+    with pytest.raises(TypeError, match="stack_size must be an int, not float"):
+        kthreads.Thread(int, stack_size=float(1 << 20))
+
+
+@pytest.mark.parametrize(
+    ("nice", "error"), [(20, ValueError), (-21, ValueError), (1.5, TypeError), ("1", TypeError), (True, TypeError)]
+)
 def test_what_is_no_nice_value_is_said(nice, error):
     with pytest.raises(error, match="nice"):
         kthreads.Thread(int, nice=nice)
@@ -92,7 +124,14 @@ def test_what_is_no_nice_value_is_said(nice, error):
 
 @pytest.mark.parametrize(
     ("cpus", "error"),
-    [([], ValueError), ([-1], ValueError), ([1 << 20], ValueError), ([0.5], TypeError), (3, TypeError)],
+    [
+        ([], ValueError),
+        ([-1], ValueError),
+        ([1 << 20], ValueError),
+        ([0.5], TypeError),
+        (3, TypeError),
+        ([True], TypeError),
+    ],
 )
 @pytest.mark.parametrize("kind", [lambda **o: kthreads.Thread(int, **o), lambda **o: kthreads.Pool(1, **o)])
 def test_what_are_no_cpus_is_said(kind, cpus, error):
@@ -101,7 +140,8 @@ def test_what_are_no_cpus_is_said(kind, cpus, error):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "error"), [(math.nan, ValueError), (-1, ValueError), (math.inf, ValueError), ("1", TypeError)]
+    ("seconds", "error"),
+    [(math.nan, ValueError), (-1, ValueError), (math.inf, ValueError), ("1", TypeError), (True, TypeError)],
 )
 def test_what_is_no_time_to_park_is_said(seconds, error):
     with pytest.raises(error, match="seconds"):
@@ -148,6 +188,14 @@ def test_an_exception_travels_whole(kind, travel):
     for name in ("args", "added", "__notes__", "errno", "strerror", "filename", "filename2", "done", "code", "found"):
         assert getattr(there, name, "none") == getattr(error, name, "none"), name
     assert str(there) == str(error)
+
+
+def test_a_library_that_is_not_there_is_named_by_the_exception():
+    with pytest.raises(kthreads.LibraryNotFoundError) as caught:
+        kthreads.symbol("/nowhere/lib.so", "f", "void(void)")
+    assert (caught.value.filename, caught.value.errno) == ("/nowhere/lib.so", errno.ELIBACC)
+    assert str(caught.value).startswith("cannot open the library '/nowhere/lib.so': /nowhere/lib.so: cannot open")
+    assert pickle.loads(pickle.dumps(caught.value)).filename == "/nowhere/lib.so"
 
 
 def test_errors_imports_nothing_of_the_project():

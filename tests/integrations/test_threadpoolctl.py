@@ -127,3 +127,8 @@ def test_a_loop_under_a_limit_runs_on_its_caller_alone():
     with kthreads.Pool(2) as pool, threadpool_limits(limits=1):
         pool.parallel_for(lambda begin, end: seen.add(threading.get_ident()), 100, grain=1)
     assert seen == {threading.get_ident()}
+
+
+def test_a_limit_of_more_than_a_pool_may_have_is_none():
+    with threadpool_limits(100_000, user_api="kthreads"):
+        assert kthreads.default_workers() == 2

@@ -12,6 +12,7 @@ import threadpoolctl
 
 import kthreads
 from kthreads import limits
+from kthreads._native import lib
 from kthreads.errors import ThreadStateError
 from kthreads.iteration import snapshot
 from kthreads.pool import Pool, _pools
@@ -53,7 +54,7 @@ class KThreadsController(threadpoolctl.LibController):
         return max([limits.default_workers(), *(pool.workers for pool in _open_pools())])
 
     def set_num_threads(self, num_threads: int) -> None:
-        limits.limit_default_workers(num_threads)
+        limits.limit_default_workers(min(num_threads, lib.KT_POOL_WORKERS_MAX))  # more is no limit
         for pool in _open_pools():
             _limit(pool, num_threads)
 

@@ -329,7 +329,7 @@ def test_a_limit_on_threads_is_named_and_leaves_nothing_behind(script):
         if os.geteuid() == 0:
             os.setgroups([])
             os.setgid(65534)
-            os.setuid(65534)
+            os.setuid(20000 + os.getpid() % 40000)  # nobody else's: the limit counts all threads of a user
         resource.setrlimit(resource.RLIMIT_NPROC, (20, 20))
         threads = []
         try:

@@ -189,13 +189,15 @@ def test_a_refused_submit_leaves_no_entry(minus, monkeypatch):
 
 
 def test_finalizers_may_submit_while_tasks_are_gone_through(pool, minus):
+    submitted = []
+
     class Submits:
         def __init__(self):
             self.cycle = self
 
         def __del__(self):
-            pool.submit(minus, 1, 2)
-            pool.submit(abs, 1)
+            submitted.append(pool.submit(minus, 1, 2))
+            submitted.append(pool.submit(abs, 1))
 
     threshold = gc.get_threshold()
     gc.set_threshold(1)
@@ -207,6 +209,9 @@ def test_finalizers_may_submit_while_tasks_are_gone_through(pool, minus):
             task._sweep_python()
     finally:
         gc.set_threshold(*threshold)
+    gc.collect()  # those that are left end here, not in a later test, whose pool is another
+    assert {future.result(timeout=30) for future in submitted} == {-1, 1}
+    assert len(submitted) == 600
 
 
 # ---- asyncio ------------------------------------------------------------------------------------------------------------

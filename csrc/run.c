@@ -134,6 +134,7 @@ void *kt__thread_main(void *argument)
     struct kt_thread *thread = argument;
     atomic_store_explicit(&thread->tid, own_tid(thread), memory_order_relaxed);
     if (thread->backend == KT_BACKEND_PTHREAD) {
+        atomic_store_explicit(&thread->ident, (uintptr_t)pthread_self(), memory_order_relaxed);
         have_end_announced(thread);
     }
     have_sanitizer_told(thread);

@@ -91,7 +91,7 @@ static int start_clone(struct kt_thread *thread)
     kt__descriptor_link(&kt__libc, thread->descriptor);
     thread->linked = true;
     kt__unlock();
-    thread->ident = (uintptr_t)descriptor.address;
+    atomic_store_explicit(&thread->ident, (uintptr_t)descriptor.address, memory_order_relaxed);
     thread->flags |= CLONE_SETTLS;
 
     /* libc takes one off as the thread ends, and exits the process when it was the last. */
@@ -148,7 +148,7 @@ static int start_pthread(struct kt_thread *thread)
     if (rc != 0) {
         return -rc;
     }
-    thread->ident = (uintptr_t)pthread;
+    atomic_store_explicit(&thread->ident, (uintptr_t)pthread, memory_order_relaxed);
     /* pthread_create, too, passes CLONE_PARENT_SETTID; without the offset await_setup waits for the tid. */
     return kt__libc.found.tid_offset ? *kt__descriptor_tid(&kt__libc, (char *)pthread) : 0;
 }

@@ -72,8 +72,11 @@ struct kt_thread {
     _Atomic(bool)
         starting; /* kt__start is not done with the record, though the thread may have given itself up */
 
+    /* pthread_self() of the thread. By the starter before it runs; of a pthread by the thread, too, which may
+     * ask for it before pthread_create has told the starter: the same value. */
+    _Atomic(uintptr_t) ident;
+
     /* Written by the starter before the thread runs; frozen until its end. */
-    uintptr_t ident;
     uint64_t flags;
     int32_t backend;
     uint32_t options;

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import kthreads
 from kthreads._native import ffi, lib
-from kthreads.bench import environment, memory
-from kthreads.bench.suites import name_of
-from kthreads.bench.worker import MAKERS
+from kthreads.bench.measure import environment, memory
+from kthreads.bench.measure.suites import name_of
+from kthreads.bench.measure.worker import MAKERS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "_endurance.md"

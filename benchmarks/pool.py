@@ -24,7 +24,7 @@ from cffi import FFI
 from pairs import measure, ratio
 
 import kthreads
-from kthreads.bench.environment import now, sentence
+from kthreads.bench.measure.environment import now, sentence
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "_pool.md"

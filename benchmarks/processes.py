@@ -18,7 +18,8 @@ from pathlib import Path
 from pairs import measure, ratio
 
 import kthreads
-from kthreads import NAMESPACES, CloneFlags, Process
+from kthreads import CloneFlags, Process
+from kthreads.flags import NAMESPACES
 
 PAGE = Path(__file__).parents[1] / "docs" / "_processes.md"
 PROGRAM = ["/bin/true"]

@@ -13,13 +13,14 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kthreads.bench import findings, report
-from kthreads.bench.calls import WHY
-from kthreads.bench.environment import sentence
-from kthreads.bench.results import FormatError, Place, Row, Run, merged
-from kthreads.bench.stats import Summary
-from kthreads.bench.suites import SUITES, name_of
-from kthreads.bench.tables import heading, time_of
+from kthreads.bench.analysis import findings
+from kthreads.bench.analysis.results import FormatError, Place, Row, Run, merged
+from kthreads.bench.analysis.stats import Summary
+from kthreads.bench.measure.calls import WHY
+from kthreads.bench.measure.environment import sentence
+from kthreads.bench.measure.suites import SUITES, name_of
+from kthreads.bench.output import report
+from kthreads.bench.output.tables import heading, time_of
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results"

@@ -29,7 +29,8 @@ from collections.abc import Callable
 from typing import Any
 
 import kthreads
-from kthreads import alive, collector, task
+from kthreads.pools import completions, futures
+from kthreads.threads import registry
 
 THREADS = 8
 PATIENCE = 60  # seconds after which what does not end hangs
@@ -243,11 +244,11 @@ class Soak:
     def look(self) -> None:
         self.pool().stats()
         repr(self.pool())
-        kthreads.usage()
+        kthreads.memory.usage()
 
     def tidy(self) -> None:
         gc.collect()
-        kthreads.trim()
+        kthreads.memory.trim()
 
     # ---- The run -----------------------------------------------------------------------------------------------------
 
@@ -316,18 +317,18 @@ def descriptors() -> Counter[str]:
 
 def resources() -> dict[str, int]:
     """What must not grow."""
-    collector._sweep()
+    completions._sweep()
     gc.collect()
-    kthreads.trim()
+    kthreads.memory.trim()
     with open("/proc/self/statm") as file:
         pages = int(file.read().split()[1])
     return {
         "resident_kib": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
         **{f"descriptors of {kind}": count for kind, count in descriptors().items()},
         "threads": len(os.listdir("/proc/self/task")),
-        "tasks": len(task._python_tasks) + sum(len(each.pending) for each in collector._all()),
-        "threads of ours": len(alive._running),
-        "stacks": kthreads.usage().stacks,
+        "tasks": len(futures._python_tasks) + sum(len(each.pending) for each in completions._all()),
+        "threads of ours": len(registry._running),
+        "stacks": kthreads.memory.usage().stacks,
     }
 
 
@@ -366,8 +367,8 @@ def round_of(
     if not soak.problems:
         soak.close()
         soak.account_for_all()
-        collector.collector().stop()
-    task._sweep_python()
+        completions.collector().stop()
+    futures._sweep_python()
     return soak, resources_when_quiet(before)
 
 

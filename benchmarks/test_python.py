@@ -12,8 +12,8 @@ import pytest
 
 import kthreads
 from kthreads._native import ffi, lib
-from kthreads.bench.python_peers import PEERS, MissingError
-from kthreads.bench.suites import SUITES
+from kthreads.bench.measure.peers import PEERS, MissingError
+from kthreads.bench.measure.suites import SUITES
 
 
 @pytest.fixture

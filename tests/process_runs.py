@@ -9,7 +9,9 @@ import subprocess
 import pytest
 
 import kthreads
-from kthreads import NAMESPACES, Bind, CloneFlags, Process, Tmpfs
+from kthreads import CloneFlags, Process
+from kthreads.flags import NAMESPACES
+from kthreads.mounts import Bind, Tmpfs
 
 ROOT = os.geteuid() == 0
 STARTS = 10_000 if os.environ.get("KTHREADS_LONG") else 100

@@ -9,11 +9,11 @@ import pytest
 import kthreads
 
 ERRORS = [
-    kthreads.LibraryMismatchError("libz.so.1", "crc32", "build-id 11", "build-id 22"),
+    kthreads.errors.LibraryMismatchError("libz.so.1", "crc32", "build-id 11", "build-id 22"),
     kthreads.LoopCancelledError("cancelled", 3, 10),
-    kthreads.LoopTimeoutError("timed out", 3, 10),
+    kthreads.errors.LoopTimeoutError("timed out", 3, 10),
     kthreads.NativeError("body", -1, 0, 8, errno=2),
-    kthreads.SymbolNotFoundError("no such symbol"),
+    kthreads.errors.SymbolNotFoundError("no such symbol"),
     kthreads.ThreadLimitError(11, "can't start new thread"),
 ]
 
@@ -30,7 +30,7 @@ def test_a_pickled_exception_of_the_kernel_keeps_its_errno():
 
 
 def test_a_mismatch_names_both_builds_and_says_what_to_do():
-    error = kthreads.LibraryMismatchError("libz.so.1", "crc32", "build-id 11", "build-id 22")
+    error = kthreads.errors.LibraryMismatchError("libz.so.1", "crc32", "build-id 11", "build-id 22")
     assert str(error) == (
         "crc32() was pickled from libz.so.1 with build-id 11, but here that library has build-id 22: "
         "install the same build of it on both sides"

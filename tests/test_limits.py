@@ -26,7 +26,7 @@ def cgroup(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def default():
     yield
-    kthreads.set_default_workers(None)
+    kthreads.limits.set_default_workers(None)
     limits.limit_default_workers(None)
 
 
@@ -58,22 +58,22 @@ def test_quotas_of_cgroup_v1_count(cgroup):
 
 
 def test_the_default_number_of_workers_can_be_set():
-    kthreads.set_default_workers(3)
+    kthreads.limits.set_default_workers(3)
     with kthreads.Pool() as pool:
-        assert pool.workers == kthreads.default_workers() == 3
+        assert pool.workers == kthreads.limits.default_workers() == 3
     with pytest.raises(ValueError, match="from 1 to 4096"):
-        kthreads.set_default_workers(0)
+        kthreads.limits.set_default_workers(0)
 
 
 def test_the_default_number_of_workers_can_be_limited_and_is_then_never_larger():
-    kthreads.set_default_workers(3)
+    kthreads.limits.set_default_workers(3)
     limits.limit_default_workers(2)
-    assert kthreads.default_workers() == 2
-    kthreads.set_default_workers(1)
-    assert kthreads.default_workers() == 1
-    kthreads.set_default_workers(4)
+    assert kthreads.limits.default_workers() == 2
+    kthreads.limits.set_default_workers(1)
+    assert kthreads.limits.default_workers() == 1
+    kthreads.limits.set_default_workers(4)
     limits.limit_default_workers(4)
-    kthreads.set_default_workers(5)
-    assert kthreads.default_workers() == 5
+    kthreads.limits.set_default_workers(5)
+    assert kthreads.limits.default_workers() == 5
     with pytest.raises(ValueError, match="from 1 to 4096"):
         limits.limit_default_workers(0)

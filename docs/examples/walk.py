@@ -44,7 +44,8 @@ def _look_around() -> tuple[int, list[str]]:
 def sizes_below(folders: list[str]) -> dict[str, int]:
     """The same for several folders at once."""
     threads = {
-        folder: kthreads.Thread(size_below, (folder,), share=kthreads.SHARE_ALL & ~CloneFlags.FS) for folder in folders
+        folder: kthreads.Thread(size_below, (folder,), share=kthreads.flags.SHARE_ALL & ~CloneFlags.FS)
+        for folder in folders
     }
     for thread in threads.values():
         thread.start()

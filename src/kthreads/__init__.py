@@ -24,116 +24,63 @@ if (_reason := _refusal()) is not None:
 
 __version__ = "0.1.0"
 
-from kthreads.batch import Batch  # noqa: E402
-from kthreads.cancel import CancelToken  # noqa: E402
-from kthreads.child import Child, clone  # noqa: E402
-from kthreads.entry import Entry, setns, unshare  # noqa: E402
+from kthreads import errors, flags, limits, lifecycle, memory, mounts, namespaces  # noqa: E402, F401, I001
 from kthreads.errors import (  # noqa: E402
     FlagError,
     KThreadsError,
-    LibcError,
-    LibraryMismatchError,
-    LibraryNotFoundError,
     LoopCancelledError,
-    LoopTimeoutError,
-    NamespaceError,
     NativeError,
     ProcessStartError,
     ProcessStateError,
-    SettingError,
-    SymbolNotFoundError,
     ThreadLimitError,
     ThreadMemoryError,
     ThreadStateError,
     UnsupportedError,
 )
-from kthreads.executor import ThreadPoolExecutor  # noqa: E402
-from kthreads.explanation import Effect, Explanation, explain  # noqa: E402
-from kthreads.flags import NAMESPACES, SHARE_ALL, THREAD_NAMESPACES, CloneFlags  # noqa: E402
-from kthreads.limits import cpu_count, default_workers, set_default_workers  # noqa: E402
-from kthreads.loop import Loop  # noqa: E402
-from kthreads.memory import Usage, park_timeout, trim, usage  # noqa: E402
-from kthreads.mounts import Bind, Dev, Overlay, Proc, Sys, Tmpfs  # noqa: E402
-from kthreads.namespace import Member, Namespace, namespaces  # noqa: E402
-from kthreads.native import NativeFunction, native, symbol  # noqa: E402
-from kthreads.perworker import WORKER_INDEX, PerWorker  # noqa: E402
-from kthreads.pool import Pool  # noqa: E402
-from kthreads.poolstats import PoolStats, WorkerStats  # noqa: E402
-from kthreads.process import Process  # noqa: E402
-from kthreads.rule import Problem  # noqa: E402
-from kthreads.situation import Situation  # noqa: E402
-from kthreads.thread import Thread  # noqa: E402
-
-from kthreads import lifecycle as _lifecycle  # noqa: E402, F401, isort: skip
-from kthreads.waiting import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, WaitResult, wait  # noqa: E402
+from kthreads.flags import CloneFlags, explain  # noqa: E402
+from kthreads.functions.function import NativeFunction, native, symbol  # noqa: E402
+from kthreads.limits import cpu_count  # noqa: E402
+from kthreads.namespaces import setns, unshare  # noqa: E402
+from kthreads.pools.cancel import CancelToken  # noqa: E402
+from kthreads.pools.executor import ThreadPoolExecutor  # noqa: E402
+from kthreads.pools.per_worker import WORKER_INDEX, PerWorker  # noqa: E402
+from kthreads.pools.pool import Pool  # noqa: E402
+from kthreads.processes.clone import clone  # noqa: E402
+from kthreads.processes.process import Process  # noqa: E402
+from kthreads.threads.thread import Thread  # noqa: E402
+from kthreads.threads.wait import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, wait  # noqa: E402
 
 __all__ = [
     "ALL_COMPLETED",
     "FIRST_COMPLETED",
     "FIRST_EXCEPTION",
-    "NAMESPACES",
-    "SHARE_ALL",
-    "THREAD_NAMESPACES",
     "WORKER_INDEX",
-    "Batch",
-    "Bind",
     "CancelToken",
-    "Child",
     "CloneFlags",
-    "Dev",
-    "Effect",
-    "Entry",
-    "Explanation",
     "FlagError",
     "KThreadsError",
-    "LibcError",
-    "LibraryMismatchError",
-    "LibraryNotFoundError",
-    "Loop",
     "LoopCancelledError",
-    "LoopTimeoutError",
-    "Member",
-    "Namespace",
-    "NamespaceError",
     "NativeError",
     "NativeFunction",
-    "Overlay",
     "PerWorker",
     "Pool",
-    "PoolStats",
-    "Problem",
-    "Proc",
     "Process",
     "ProcessStartError",
     "ProcessStateError",
-    "SettingError",
-    "Situation",
-    "SymbolNotFoundError",
-    "Sys",
     "Thread",
     "ThreadLimitError",
     "ThreadMemoryError",
     "ThreadPoolExecutor",
     "ThreadStateError",
-    "Tmpfs",
     "UnsupportedError",
-    "Usage",
-    "WaitResult",
-    "WorkerStats",
     "clone",
     "cpu_count",
-    "default_workers",
     "explain",
     "get_include",
-    "namespaces",
     "native",
-    "park_timeout",
-    "set_default_workers",
     "setns",
     "symbol",
-    "trim",
     "unshare",
-    "usage",
     "wait",
 ]
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from kthreads.cli import main
+from kthreads.cli.main import main
 
 sys.exit(main())

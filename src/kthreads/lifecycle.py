@@ -9,9 +9,11 @@ from __future__ import annotations
 import atexit
 import os
 
-from kthreads import alive, collector, crew, interop, launch, pool, task
 from kthreads._native import lib
 from kthreads.iteration import for_each
+from kthreads.pools import completions, executor_threads, futures, pool
+from kthreads.processes import running
+from kthreads.threads import registry, threading_hooks
 
 __all__: list[str] = []
 
@@ -21,10 +23,10 @@ def _in_a_forked_child() -> None:
     for_each(
         lambda forget: forget(),
         (
-            collector.forget_all,  # native tasks, whose futures end; descriptors are closed
-            task.forget_after_fork,  # Python tasks, likewise
-            crew.forget_all,  # the threads of executors, which start new ones
-            launch.forget_all,  # processes, which are the child's siblings
+            completions.forget_all,  # native tasks, whose futures end; descriptors are closed
+            futures.forget_after_fork,  # Python tasks, likewise
+            executor_threads.forget_all,  # the threads of executors, which start new ones
+            running.forget_all,  # processes, which are the child's siblings
         ),
     )
 
@@ -34,9 +36,9 @@ def _as_the_interpreter_begins_to_end() -> None:
     for_each(
         lambda end: end(),
         (
-            crew.end_all,  # executors: all that was submitted is done
+            executor_threads.end_all,  # executors: all that was submitted is done
             pool.cancel_all_waiting,  # pools: what has not begun is not
-            alive.join_all,  # threads that are not daemons
+            registry.join_all,  # threads that are not daemons
         ),
     )
 
@@ -48,12 +50,12 @@ def _at_its_end() -> None:
         (
             lib.kt_python_end,
             pool.keep_all,  # what the threads of pools use,
-            collector.keep_what_runs,  # their tasks,
-            alive.keep_what_runs,  # and daemon threads
+            completions.keep_what_runs,  # their tasks,
+            registry.keep_what_runs,  # and daemon threads
         ),
     )
 
 
 os.register_at_fork(after_in_child=_in_a_forked_child)
-interop.at_shutdown(_as_the_interpreter_begins_to_end)
+threading_hooks.at_shutdown(_as_the_interpreter_begins_to_end)
 atexit.register(_at_its_end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kthreads._native import ffi, lib
-from kthreads.alive import sweep
+from kthreads.threads.registry import sweep
 
 
 class Usage(NamedTuple):

@@ -59,7 +59,7 @@ def late_library(tmp_path_factory) -> Path:
 @pytest.fixture(params=KINDS)
 def kind(request) -> dict[str, object]:
     if request.param == "reuse":  # what is parked now has done something else before
-        kthreads.trim()
+        kthreads.memory.trim()
     return KINDS[request.param]
 
 

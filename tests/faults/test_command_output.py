@@ -121,10 +121,10 @@ def test_the_signal_that_ended_a_program_is_told_without_standard_descriptors():
 def test_in_a_process_of_somebody_else_its_descriptors_are_left_alone():
     script = """if True:
         import os, sys
-        from kthreads import cli
+        from kthreads.cli import main
         full = open("/dev/full", "w")
         before, sys.stdout = sys.stdout, full
-        status = cli.main(["explain", "vm"])
+        status = main.main(["explain", "vm"])
         assert sys.stdout is full
         sys.stdout = before
         print(status)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kthreads
-from kthreads.declaration import parse
-from kthreads.signature import from_cffi_function
+from kthreads.functions.declaration import parse
+from kthreads.functions.signature import from_cffi_function
 
 ffi = cffi.FFI()
 

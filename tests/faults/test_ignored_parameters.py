@@ -8,7 +8,8 @@ import pytest
 from process_runs import needs_root, output_of
 
 import kthreads
-from kthreads import Bind, CloneFlags, Overlay, Process, Tmpfs
+from kthreads import CloneFlags, Process
+from kthreads.mounts import Bind, Overlay, Tmpfs
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing_behind")
 

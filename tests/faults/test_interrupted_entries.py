@@ -9,7 +9,7 @@ from process_runs import needs_root
 from programs import printed
 
 import kthreads
-from kthreads import namespaces
+from kthreads.namespaces import list_namespaces
 
 HERE = os.path.dirname(__file__)
 BEGIN = """if True:
@@ -44,7 +44,7 @@ def test_an_interrupted_unshare_has_entered_nothing():
     """But where the interrupt comes as the way back is returned, at one instruction or two: as if it had been dropped."""
     assert (
         run("""
-    at_every_opcode(lambda: kthreads.unshare(flags).leave(), [kthreads.entry.unshare], check=check)
+    at_every_opcode(lambda: kthreads.unshare(flags).leave(), [kthreads.namespaces.enter.unshare], check=check)
     print(stayed in (1, 2))
 """)
         == "True\n"
@@ -57,7 +57,7 @@ def test_an_interrupted_setns_has_entered_nothing():
         run("""
     process = kthreads.Process(["sleep", "60"], namespaces=flags)
     fds = os.listdir("/proc/self/fd")
-    functions = [kthreads.entry.setns, kthreads.target]
+    functions = [kthreads.namespaces.enter.setns, kthreads.namespaces.reference]
     at_every_opcode(lambda: kthreads.setns(process, flags).leave(), functions, check=check)
     process.kill()
     process.wait()
@@ -93,12 +93,12 @@ def test_interrupted_namespaces_loses_no_descriptor():
         assert sorted(os.listdir("/proc/self/fd")) == before
 
     modules = [
-        kthreads.namespace._look,
-        kthreads.namespace._look_above,
-        kthreads.namespace._look_through,
+        kthreads.namespaces.listing._look,
+        kthreads.namespaces.listing._look_above,
+        kthreads.namespaces.listing._look_through,
         kthreads.descriptors,
     ]
-    assert at_every_opcode(lambda: namespaces(os.getpid()), modules, check=check) > 100
+    assert at_every_opcode(lambda: list_namespaces(os.getpid()), modules, check=check) > 100
 
 
 def test_an_interrupted_pidfd_of_a_thread_is_not_lost(gate):
@@ -113,8 +113,8 @@ def test_an_interrupted_pidfd_of_a_thread_is_not_lost(gate):
         assert sorted(os.listdir("/proc/self/fd")) == before
 
     def take():
-        kthreads.pidfd.PidFd(thread._while_alive()[0]).close()
+        kthreads.threads.pidfd.PidFd(thread.handle_while_alive()[0]).close()
 
-    assert at_every_opcode(take, [kthreads.pidfd, kthreads.descriptors], check=check) > 20
+    assert at_every_opcode(take, [kthreads.threads.pidfd, kthreads.descriptors], check=check) > 20
     gate.open()
     thread.join()

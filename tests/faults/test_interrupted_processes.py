@@ -13,11 +13,13 @@ from process_runs import SIX, isolated
 from programs import printed
 
 import kthreads
-from kthreads import CloneFlags, Process, awaiting, child, container, descriptors, launch, process
+from kthreads import CloneFlags, Process, descriptors
+from kthreads.processes import clone, isolation, process, running
+from kthreads.threads import awaiting
 
 pause = kthreads.symbol(None, "pause", "int(void)")
 WALL = 0x40000000
-STARTING = [child, container, descriptors, launch, process]
+STARTING = [clone, descriptors, isolation, process, running]
 
 # What is dropped as it is returned warns, as Popen does.
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.timeout(600)]
@@ -33,13 +35,15 @@ def check():
     before = open_descriptors()
 
     def check(*_):
-        launch.reap_dropped()
-        assert all(launched.kept for launched in launch._running)
-        for launched in list(launch._running):  # they were complete, and dropped: once they have ended, they are reaped
+        running.reap_dropped()
+        assert all(launched.kept for launched in running._running)
+        for launched in list(
+            running._running
+        ):  # they were complete, and dropped: once they have ended, they are reaped
             launched.send(signal.SIGKILL)
             launched.wait()
         subprocess._cleanup()
-        assert (launch._running, subprocess._active) == (set(), [])
+        assert (running._running, subprocess._active) == (set(), [])
         with pytest.raises(ChildProcessError):
             os.waitpid(-1, os.WNOHANG | WALL)
         assert open_descriptors() == before
@@ -109,7 +113,8 @@ def test_descriptors_put_out_of_the_way_are_not_lost():
         sys.path[:0] = sys.argv[1:]
         out = os.dup(1)
         from interrupt import at_every_opcode
-        from kthreads import Process, process, descriptors
+        from kthreads import Process, descriptors
+        from kthreads.processes import process
         for fd in range(3):
             os.close(fd)
         before = os.listdir("/proc/self/fd")
@@ -190,7 +195,7 @@ def test_a_storm_of_signals_loses_no_process():
     script = """if True:
         import os, random, signal, subprocess, sys, threading, time, warnings
         import kthreads
-        from kthreads import launch
+        from kthreads.processes import running
         warnings.simplefilter("ignore")
         sys.unraisablehook = lambda unraisable: None        # those in finalizers
         pause = kthreads.symbol(None, "pause", "int(void)")
@@ -225,11 +230,11 @@ def test_a_storm_of_signals_loses_no_process():
                 pass
         blower.join()
         started = None
-        for launched in list(launch._running):
+        for launched in list(running._running):
             if launched.kept:
                 launched.send(signal.SIGKILL)
-        while launch._running:
-            launch.reap_dropped()
+        while running._running:
+            running.reap_dropped()
         subprocess._cleanup()
         try:
             print("left", os.waitpid(-1, os.WNOHANG | 0x40000000))

@@ -13,7 +13,8 @@ import pytest
 from interrupt import at_every_opcode
 
 import kthreads
-from kthreads import alive, collector, task
+from kthreads.pools import completions, futures
+from kthreads.threads import registry
 
 ADD = "double(double, double)"
 
@@ -24,18 +25,18 @@ def minus(function):
 
 
 def nothing_is_left_of_python_tasks():
-    task._sweep_python()
-    assert not task._python_tasks
+    futures._sweep_python()
+    assert not futures._python_tasks
 
 
 def is_settled(pool):
     """The pool's threads are free, and nobody waits for a task any more."""
     pool.quiesce(timeout=5)
-    collector.collector().collect()
-    assert not collector.collector().pending
+    completions.collector().collect()
+    assert not completions.collector().pending
     nothing_is_left_of_python_tasks()
-    alive.sweep()
-    assert not alive._running
+    registry.sweep()
+    assert not registry._running
 
 
 # ---- Threads ------------------------------------------------------------------------------------------------------------
@@ -43,14 +44,14 @@ def is_settled(pool):
 
 def starts_or_can_be_started(thread):
     """Whatever an interrupt has come between: the thread runs, or can be started now."""
-    if not thread._was_started():
-        assert thread not in alive._running
+    if not thread.was_started():
+        assert thread not in registry._running
         assert not thread.is_alive()
         thread.start()
     assert kthreads.wait([thread], timeout=5).done == {thread}
     thread.join()
     assert thread.result == -1
-    assert thread not in alive._running
+    assert thread not in registry._running
 
 
 @pytest.mark.parametrize("reuse", [False, True])
@@ -129,8 +130,8 @@ def test_an_interrupted_refusal_of_a_submit_leaves_nothing(minus, is_python):
     pool.shutdown()
 
     def check():
-        assert not collector.collector().pending
-        assert not task._python_tasks
+        assert not completions.collector().pending
+        assert not futures._python_tasks
 
     def refused():
         with suppress(kthreads.ThreadStateError):
@@ -139,7 +140,7 @@ def test_an_interrupted_refusal_of_a_submit_leaves_nothing(minus, is_python):
             else:
                 pool.submit_many(minus, [1.0] * 3, [2.0] * 3)
 
-    task._sweep_python()
+    futures._sweep_python()
     at_every_opcode(refused, check=check, only_after_calls=True)
 
 
@@ -147,8 +148,8 @@ def test_an_interrupted_submit_of_an_executor_leaves_nothing(minus):
     def check(executor):
         executor.submit(abs, 1).result(5)
         executor.shutdown()
-        collector.collector().collect()
-        assert not collector.collector().pending
+        completions.collector().collect()
+        assert not completions.collector().pending
         nothing_is_left_of_python_tasks()
 
     for fn, args in ((minus, (1, 2)), (abs, (-1,))):
@@ -225,7 +226,7 @@ def test_an_interrupted_cancel_cancels_or_does_not(small_pool, words, gate, is_p
 
 
 def test_interrupted_collecting_calls_all_callbacks_once(small_pool, minus):
-    home = collector.collector()
+    home = completions.collector()
 
     def prepare():
         small_pool.quiesce()  # and so the thread that collects
@@ -319,7 +320,7 @@ def test_an_interrupted_wait_for_the_threads_can_be_made_again(minus, wait):
 
     def check(pool):
         pool.shutdown()
-        assert not collector.collector().pending
+        assert not completions.collector().pending
         nothing_is_left_of_python_tasks()
 
     at_every_opcode(wait, prepare=prepare, check=check)

@@ -18,7 +18,8 @@ PRELUDE = (
     + """
 import atexit, concurrent.futures, threading
 import kthreads
-from kthreads import alive, collector, crew, task
+from kthreads.pools import completions, executor_threads, futures
+from kthreads.threads import registry
 minus = kthreads.symbol(sys.argv[1], "minus", "double(double, double)")
 pass_gate = kthreads.symbol(sys.argv[1], "pass_gate", "int(int *, const int *)")
 from array import array
@@ -49,21 +50,21 @@ def hooks_of(function):
 
 def test_the_hooks_come_in_this_order():
     assert hooks_of(lifecycle._in_a_forked_child) == [
-        "collector.forget_all",
-        "task.forget_after_fork",
-        "crew.forget_all",
+        "completions.forget_all",
+        "futures.forget_after_fork",
+        "executor_threads.forget_all",
         "launch.forget_all",
     ]
     assert hooks_of(lifecycle._as_the_interpreter_begins_to_end) == [
-        "crew.end_all",
+        "executor_threads.end_all",
         "pool.cancel_all_waiting",
-        "alive.join_all",
+        "registry.join_all",
     ]
     assert hooks_of(lifecycle._at_its_end) == [
         "lib.kt_python_end",
         "pool.keep_all",
-        "collector.keep_what_runs",
-        "alive.keep_what_runs",
+        "completions.keep_what_runs",
+        "registry.keep_what_runs",
     ]
 
 
@@ -83,7 +84,7 @@ def test_in_a_child_native_tasks_of_the_parent_are_lost_and_the_collector_is_gon
     assert in_child(
         native_library,
         """
-    assert not collector._all()
+    assert not completions._all()
     for future in (running, waiting, batch[0]):
         try:
             future.result(0)
@@ -102,7 +103,7 @@ def test_in_a_child_python_tasks_of_the_parent_are_lost(native_library):
     assert in_child(
         native_library,
         """
-    assert not task._python_tasks
+    assert not futures._python_tasks
     assert isinstance(python.exception(0), concurrent.futures.BrokenExecutor)
     assert pool.submit(abs, -1).result(20) == 1
 """,
@@ -130,7 +131,7 @@ from kthreads import lifecycle
 executor = kthreads.ThreadPoolExecutor(2)
 executor.submit(abs, -1).result()
 def fails(): raise RuntimeError("of a hook")
-collector.forget_all = fails
+completions.forget_all = fails
 def use():
     assert not executor._threads
 print(status_of(fork()))

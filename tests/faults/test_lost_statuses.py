@@ -13,7 +13,7 @@ from programs import printed
 
 import kthreads
 from kthreads import CloneFlags, Process
-from kthreads.idmap import IdMap
+from kthreads.processes.idmap import IdMap
 
 BEGIN = """if True:
     import asyncio, ctypes, os, signal, subprocess, sys, threading, kthreads

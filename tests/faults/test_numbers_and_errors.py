@@ -12,7 +12,7 @@ import pytest
 
 import kthreads
 from kthreads import errors, limits
-from kthreads.flags import flags_of
+from kthreads.flags.clone_flags import flags_of
 
 # ---- Flags ---------------------------------------------------------------------------------------------------------------
 
@@ -75,7 +75,12 @@ def test_flags_of_64_bits_are_explained():
 )
 @pytest.mark.parametrize(
     "take",
-    [kthreads.set_default_workers, limits.limit_default_workers, kthreads.Pool, lambda n: kthreads.Pool(1).resize(n)],
+    [
+        kthreads.limits.set_default_workers,
+        limits.limit_default_workers,
+        kthreads.Pool,
+        lambda n: kthreads.Pool(1).resize(n),
+    ],
 )
 def test_what_is_no_number_of_workers_is_said(take, count, error):
     with pytest.raises(error, match="workers"):
@@ -84,7 +89,7 @@ def test_what_is_no_number_of_workers_is_said(take, count, error):
 
 def test_a_pool_can_be_made_where_there_are_more_cpus_than_it_may_have_workers(monkeypatch):
     monkeypatch.setattr(limits, "cpu_count", lambda: 8192)
-    assert kthreads.default_workers() == 4096
+    assert kthreads.limits.default_workers() == 4096
 
 
 @pytest.mark.parametrize("spin", [math.nan, math.inf, -1, 2, "yes", True, None, [1]])
@@ -145,7 +150,7 @@ def test_what_are_no_cpus_is_said(kind, cpus, error):
 )
 def test_what_is_no_time_to_park_is_said(seconds, error):
     with pytest.raises(error, match="seconds"):
-        kthreads.park_timeout(seconds)
+        kthreads.memory.park_timeout(seconds)
 
 
 def test_a_refusal_of_a_pool_speaks_of_the_pool():
@@ -191,7 +196,7 @@ def test_an_exception_travels_whole(kind, travel):
 
 
 def test_a_library_that_is_not_there_is_named_by_the_exception():
-    with pytest.raises(kthreads.LibraryNotFoundError) as caught:
+    with pytest.raises(kthreads.errors.LibraryNotFoundError) as caught:
         kthreads.symbol("/nowhere/lib.so", "f", "void(void)")
     assert (caught.value.filename, caught.value.errno) == ("/nowhere/lib.so", errno.ELIBACC)
     assert str(caught.value).startswith("cannot open the library '/nowhere/lib.so': /nowhere/lib.so: cannot open")

@@ -9,7 +9,7 @@ from programs import printed
 
 PROGRAM = """
 import os, resource
-import kthreads, kthreads.doctor
+import kthreads, kthreads.cli.doctor
 def run():
     thread = kthreads.Thread(kthreads.symbol(None, "getpid", "int(void)"), **options)
     thread.start()
@@ -18,7 +18,7 @@ def run():
 def limit(soft):
     resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
 def self_check():
-    return next(row.value for row in kthreads.doctor.findings() if row.what == "self-check")
+    return next(row.value for row in kthreads.cli.doctor.findings() if row.what == "self-check")
 options = eval({options!r})
 if os.geteuid() == 0:
     os.setuid(65534)    # root has no such limit

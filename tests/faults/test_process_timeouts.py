@@ -11,7 +11,8 @@ import subprocess
 import pytest
 
 import kthreads
-from kthreads import Process, process
+from kthreads import Process
+from kthreads.processes import process
 
 pytestmark = pytest.mark.usefixtures("leaves_nothing_behind")
 

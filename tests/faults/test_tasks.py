@@ -14,8 +14,8 @@ import pytest
 from programs import printed
 
 import kthreads
-from kthreads import collector, engine, task
 from kthreads.errors import ThreadLimitError
+from kthreads.pools import completions, futures, handle
 
 
 @pytest.fixture
@@ -121,15 +121,15 @@ def test_threads_that_submit_first_at_once_have_one_collector():
         printed("""
 import sys, threading
 sys.setswitchinterval(1e-6)
-from kthreads import collector
+from kthreads.pools import completions
 barrier, found = threading.Barrier(8), []
 def first():
     barrier.wait()
-    found.append(collector.collector())
+    found.append(completions.collector())
 threads = [threading.Thread(target=first) for _ in range(8)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
-print(len(set(map(id, found))), len(collector._all()))
+print(len(set(map(id, found))), len(completions._all()))
 """)
         == "1 1\n"
     )
@@ -137,7 +137,7 @@ print(len(set(map(id, found))), len(collector._all()))
 
 def test_a_task_that_is_submitted_as_the_collector_decides_to_end_comes_back(pool, minus, monkeypatch):
     pool.submit(minus, 1, 2).result()
-    home, seen, decided = collector.collector(), queue.SimpleQueue(), threading.Event()
+    home, seen, decided = completions.collector(), queue.SimpleQueue(), threading.Event()
     awaits = home.awaits
 
     def submits_in_between():
@@ -167,17 +167,17 @@ def test_a_refused_start_leaves_no_entry(minus, monkeypatch, many):
     with kthreads.Pool(1) as pool:
         pool.submit(minus, 1, 2).result()
         pool.quiesce()
-        monkeypatch.setattr(collector.Collector, "start", refused)
+        monkeypatch.setattr(completions.Collector, "start", refused)
         with pytest.raises(ThreadLimitError):
             pool.submit_many(minus, [1.0] * 9, [2.0] * 9) if many else pool.submit(minus, 1, 2)
         monkeypatch.undo()
         pool.quiesce(timeout=10)
-        assert not collector.collector().pending
+        assert not completions.collector().pending
 
 
 def test_a_refused_submit_leaves_no_entry(minus, monkeypatch):
     with kthreads.Pool(1) as pool:
-        monkeypatch.setattr(engine, "_submit", lambda *_: -12)
+        monkeypatch.setattr(handle, "_submit", lambda *_: -12)
         for fn, args in ((minus, (1, 2)), (abs, (1,))):
             with pytest.raises(kthreads.ThreadMemoryError):
                 pool.submit(fn, *args)
@@ -205,8 +205,8 @@ def test_finalizers_may_submit_while_tasks_are_gone_through(pool, minus):
         for _ in range(300):
             Submits()
             pool._engine.tasks()
-            collector.collector().awaits()
-            task._sweep_python()
+            completions.collector().awaits()
+            futures._sweep_python()
     finally:
         gc.set_threshold(*threshold)
     gc.collect()  # those that are left end here, not in a later test, whose pool is another

@@ -10,7 +10,7 @@ import pytest
 from programs import FORK, printed
 
 import kthreads
-from kthreads import alive
+from kthreads.threads import registry
 
 
 def fails(_):
@@ -40,16 +40,16 @@ def test_a_thread_started_by_many_at_once_starts_once(function, is_python):
             starter.join()
         thread.join()
         assert sorted(outcomes) == ["started"] + ["threads can only be started once"] * 3
-        assert thread not in alive._running
+        assert thread not in registry._running
     assert len(ran) == (100 if is_python else 0)
 
 
 def test_a_thread_whose_start_was_refused_can_be_started_later(monkeypatch):
     thread = kthreads.Thread(lambda: 5)
-    monkeypatch.setattr("kthreads.thread.lib", Refusing(kthreads.thread.lib))
+    monkeypatch.setattr("kthreads.threads.thread.lib", Refusing(kthreads.threads.thread.lib))
     with pytest.raises(kthreads.ThreadLimitError):
         thread.start()
-    assert thread not in alive._running
+    assert thread not in registry._running
     with pytest.raises(kthreads.ThreadStateError, match="before it is started"):
         kthreads.wait([thread], timeout=5)
     with pytest.raises(kthreads.ThreadStateError, match="before it is started"):

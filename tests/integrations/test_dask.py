@@ -113,7 +113,7 @@ def test_another_build_of_the_library_on_the_worker_is_a_mismatch(client, tmp_pa
     (tmp_path / "libanswer.so").unlink()
     build("22")
     error = client.submit(function).exception(timeout=20)
-    assert isinstance(error, kthreads.LibraryMismatchError)
+    assert isinstance(error, kthreads.errors.LibraryMismatchError)
     assert (error.expected, error.found) == ("build-id " + "11" * 20, "build-id " + "22" * 20)
 
 

@@ -64,18 +64,18 @@ def test_a_native_call_needs_no_interpreter_on_its_worker(native_library):
     kinds = set()
     with parallel_config(backend=Recording()):
         Parallel(n_jobs=2)(delayed(GETTID)() for _ in range(4))
-    assert kinds == {kthreads.task.TaskFuture}
+    assert kinds == {kthreads.pools.futures.TaskFuture}
 
 
 def test_all_workers_means_the_default_number():
-    kthreads.set_default_workers(3)
+    kthreads.limits.set_default_workers(3)
     try:
         with parallel_config(backend="kthreads"):
             assert joblib.effective_n_jobs(-1) == 3
             assert joblib.effective_n_jobs(-2) == 2
             assert joblib.effective_n_jobs(-9) == 1
     finally:
-        kthreads.set_default_workers(None)
+        kthreads.limits.set_default_workers(None)
 
 
 def test_no_jobs_make_no_sense():

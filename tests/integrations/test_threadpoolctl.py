@@ -22,9 +22,9 @@ from kthreads.integrations.threadpoolctl import register  # noqa: E402
 def registered():
     register()
     register()
-    kthreads.set_default_workers(2)
+    kthreads.limits.set_default_workers(2)
     yield
-    kthreads.set_default_workers(None)
+    kthreads.limits.set_default_workers(None)
 
 
 def ours():
@@ -50,8 +50,8 @@ def test_without_pools_the_number_is_that_of_the_next():
 def test_when_a_limit_has_ended_nothing_of_it_is_left():
     with threadpool_limits(limits=1):
         pass
-    kthreads.set_default_workers(5)
-    assert kthreads.default_workers() == 5
+    kthreads.limits.set_default_workers(5)
+    assert kthreads.limits.default_workers() == 5
 
 
 def test_a_library_of_the_same_file_name_is_not_taken_for_ours(tmp_path):
@@ -68,17 +68,17 @@ def test_a_library_of_the_same_file_name_is_not_taken_for_ours(tmp_path):
 def test_a_limit_holds_for_pools_that_are_there_and_for_those_to_come_and_ends(user_api):
     with kthreads.Pool(3) as pool, kthreads.Pool(1) as small:
         with threadpool_limits(limits=1, user_api=user_api):
-            assert (pool.workers, small.workers, kthreads.default_workers()) == (1, 1, 1)
+            assert (pool.workers, small.workers, kthreads.limits.default_workers()) == (1, 1, 1)
             assert ours()[0]["num_threads"] == 1
             with kthreads.Pool() as new:
                 assert new.workers == 1
-        assert (pool.workers, small.workers, kthreads.default_workers()) == (3, 1, 2)
+        assert (pool.workers, small.workers, kthreads.limits.default_workers()) == (3, 1, 2)
 
 
 def test_a_limit_by_name_holds():
     with threadpool_limits(limits={"kthreads": 1}):
-        assert kthreads.default_workers() == 1
-    assert kthreads.default_workers() == 2
+        assert kthreads.limits.default_workers() == 1
+    assert kthreads.limits.default_workers() == 2
 
 
 def test_a_limit_of_other_libraries_is_none_of_ours():
@@ -88,7 +88,7 @@ def test_a_limit_of_other_libraries_is_none_of_ours():
 
 def test_a_limit_makes_no_pool_larger():
     with kthreads.Pool(3) as pool, threadpool_limits(limits=100):
-        assert (pool.workers, kthreads.default_workers()) == (3, 2)
+        assert (pool.workers, kthreads.limits.default_workers()) == (3, 2)
 
 
 def test_limits_nest():
@@ -96,7 +96,7 @@ def test_limits_nest():
         with threadpool_limits(limits=1):
             assert pool.workers == 1
         assert pool.workers == 2
-    assert kthreads.default_workers() == 2
+    assert kthreads.limits.default_workers() == 2
 
 
 def test_a_pool_that_its_owner_resizes_meanwhile_has_its_new_size_for_its_own():
@@ -131,4 +131,4 @@ def test_a_loop_under_a_limit_runs_on_its_caller_alone():
 
 def test_a_limit_of_more_than_a_pool_may_have_is_none():
     with threadpool_limits(100_000, user_api="kthreads"):
-        assert kthreads.default_workers() == 2
+        assert kthreads.limits.default_workers() == 2

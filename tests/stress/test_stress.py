@@ -49,7 +49,7 @@ def create(number):
                 wrong.append((number, at, "forked child"))
         elif dice > 0.97:
             ctypes.CDLL("libm.so.6")
-            kthreads.trim()
+            kthreads.memory.trim()
         elif dice > 0.965:
             gc.collect()
         elif dice > 0.95:
@@ -62,13 +62,13 @@ for creator in creators:
     creator.start()
 for creator in creators:
     creator.join()
-kthreads.trim()
+kthreads.memory.trim()
 deadline = 1000
-while (kthreads.usage().stacks or len(os.listdir("/proc/self/task")) > 1) and deadline:
+while (kthreads.memory.usage().stacks or len(os.listdir("/proc/self/task")) > 1) and deadline:
     threading.Event().wait(0.01)    # the last detached threads end in their own time
-    kthreads.trim()
+    kthreads.memory.trim()
     deadline -= 1
-print("wrong:", wrong, "stacks:", kthreads.usage().stacks, "threads:", len(os.listdir("/proc/self/task")))
+print("wrong:", wrong, "stacks:", kthreads.memory.usage().stacks, "threads:", len(os.listdir("/proc/self/task")))
 """
 
 

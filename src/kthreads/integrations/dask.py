@@ -13,7 +13,7 @@ from typing import Any
 from distributed import Worker, WorkerPlugin, get_worker
 
 from kthreads.errors import ThreadStateError
-from kthreads.pool import Pool
+from kthreads.pools.pool import Pool
 
 __all__ = ["KThreadPoolExecutor", "KThreadsPlugin", "worker_pool"]
 

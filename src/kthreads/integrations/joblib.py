@@ -12,10 +12,10 @@ from typing import Any
 
 from joblib.parallel import ParallelBackendBase, register_parallel_backend
 
+from kthreads.functions.function import is_native, native
 from kthreads.limits import default_workers
-from kthreads.native import is_native, native
-from kthreads.pool import Pool
-from kthreads.task import TaskFuture
+from kthreads.pools.futures import TaskFuture
+from kthreads.pools.pool import Pool
 
 __all__ = ["KThreadsBackend", "register"]
 
@@ -38,7 +38,7 @@ class KThreadsBackend(ParallelBackendBase):
 
     Native functions in ``delayed(function)(…)`` run without the GIL. Where a call is a batch of its own, as with joblib's
     default, its arguments are converted as it is dispatched, and its worker does not take the GIL at all. ``n_jobs=-1`` means
-    `kthreads.default_workers` of them. A Parallel within a task gets a pool of its own, one within that runs sequentially.
+    `kthreads.limits.default_workers` of them. A Parallel within a task gets a pool of its own, one within that runs sequentially.
     After an exception or a timeout the calls that have not begun are not made; those that run are not waited for.
 
     Args:

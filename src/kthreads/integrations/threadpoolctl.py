@@ -15,7 +15,7 @@ from kthreads import limits
 from kthreads._native import lib
 from kthreads.errors import ThreadStateError
 from kthreads.iteration import snapshot
-from kthreads.pool import Pool, _pools
+from kthreads.pools.pool import Pool, _pools
 
 __all__ = ["KThreadsController", "register"]
 

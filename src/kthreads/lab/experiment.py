@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kthreads.facts import EXIT_SIGNAL, FACTS, version_text
-from kthreads.flagcheck import refused
-from kthreads.flagnames import text
-from kthreads.flags import CloneFlags
+from kthreads.flags.caller import Situation
+from kthreads.flags.check import refused
+from kthreads.flags.clone_flags import CloneFlags
+from kthreads.flags.descriptions import EXIT_SIGNAL, FACTS, version_text
+from kthreads.flags.text import text
 from kthreads.lab.stage import Script, Stage, Step
-from kthreads.situation import Situation
 
 __all__ = [
     "EXPERIMENTS",

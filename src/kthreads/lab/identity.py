@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import struct
 
-from kthreads.flags import CloneFlags
+from kthreads.flags.clone_flags import CloneFlags
 from kthreads.lab.experiment import EXIT, Variant, experiment, of_variants, play
 from kthreads.lab.stage import Content, Stage
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kthreads._native import ffi, lib
-from kthreads.flags import CloneFlags
+from kthreads.flags.clone_flags import CloneFlags
 from kthreads.lab.experiment import Variant, experiment, play
 from kthreads.lab.stage import Stage
 

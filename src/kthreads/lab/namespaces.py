@@ -12,12 +12,12 @@ import struct
 import tempfile
 from pathlib import Path
 
-from kthreads.facts import FACTS, version_text
-from kthreads.flagcheck import refused
-from kthreads.flags import CloneFlags
+from kthreads.flags.caller import Situation
+from kthreads.flags.check import refused
+from kthreads.flags.clone_flags import CloneFlags
+from kthreads.flags.descriptions import FACTS, version_text
 from kthreads.lab.experiment import Missing, Variant, accepted, experiment, of_variants, play
 from kthreads.lab.stage import Place, Script, Stage, Step
-from kthreads.situation import Situation
 
 __all__ = ["into_cgroup", "newcgroup", "newipc", "newnet", "newns", "newpid", "newtime", "newuser", "newuts"]
 

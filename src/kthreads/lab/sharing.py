@@ -6,7 +6,7 @@ import errno
 import signal
 import struct
 
-from kthreads.flags import CloneFlags
+from kthreads.flags.clone_flags import CloneFlags
 from kthreads.lab.experiment import Missing, Variant, accepted, experiment, play
 from kthreads.lab.stage import Place, Script, Stage, Step
 

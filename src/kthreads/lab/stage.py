@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from kthreads._native import ffi, lib
-from kthreads.flags import CloneFlags
+from kthreads.flags.clone_flags import CloneFlags
 
 __all__ = ["PATIENCE", "Content", "Place", "Script", "Stage", "Step"]
 

@@ -1,0 +1,1 @@
+"""Runs the suites: what is measured, beside which peers, in which process."""

@@ -1,0 +1,63 @@
+"""The libraries of the peers in C++, compiled where kthreads runs and kept for the next time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+SOURCES = Path(__file__).parent / "cpp"
+LIBRARIES = {"std-thread": ("std_thread.cpp", ()), "tbb": ("tbb.cpp", ("-ltbb",))}
+
+
+class ShimError(Exception):
+    """Why a library could not be made."""
+
+
+def _cache() -> Path:
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kthreads"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ShimError(f"{folder} cannot be made: {error.strerror}") from None
+    return folder
+
+
+def _reason(errors: str) -> str:
+    """The first line of a compiler's messages that says what is wrong."""
+    lines = [line for line in errors.splitlines() if "error" in line]
+    return lines[0].split("error:")[-1].strip() if lines else "the compiler failed"
+
+
+def make(peer: str) -> Path:
+    """The path of the library of a peer, made unless it is there.
+
+    Raises:
+        ShimError: it could not be made.
+    """
+    source, options = LIBRARIES[peer]
+    compiler = shutil.which(os.environ.get("CXX", "c++"))
+    if compiler is None:
+        raise ShimError("no C++ compiler (CXX, c++)")
+    text = (SOURCES / source).read_bytes()
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
+    key = hashlib.sha256(b"\0".join([text, compiler.encode(), version])).hexdigest()[:16]
+    library = _cache() / f"{peer}-{key}.so"
+    if library.exists():
+        return library
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        made = Path(folder) / library.name
+        command = [compiler, "-O2", "-std=c++17", "-fPIC", "-shared", "-pthread", str(SOURCES / source)]
+        try:
+            done = subprocess.run(
+                [*command, "-o", str(made), *options], capture_output=True, text=True, timeout=60, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise ShimError("the compiler took more than a minute") from None
+        if done.returncode != 0:
+            raise ShimError(_reason(done.stderr))
+        made.replace(library)
+    return library

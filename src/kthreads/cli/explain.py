@@ -1,0 +1,57 @@
+"""`kthreads explain`: what flags do, and whether the kernel would take them."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from typing import Any
+
+from kthreads.flags.explain import explain
+from kthreads.flags.rule_model import APIS
+from kthreads.flags.text import CALLERS, parse
+
+__all__ = ["add_command"]
+
+
+def _signal_number(word: str) -> int:
+    name = f"SIG{word.upper().removeprefix('SIG')}"
+    if not word.isdigit() and name not in signal.Signals.__members__:
+        raise argparse.ArgumentTypeError(f"no signal: {word}")
+    return int(word) if word.isdigit() else int(signal.Signals[name])
+
+
+def _likely_api(words: str) -> str:
+    """That of the caller that is named; clone where the low byte holds an exit signal, as in what strace prints."""
+    number, _, named = parse(words)
+    return named or ("clone" if number & 0x7F else "clone3")
+
+
+def _run(options: argparse.Namespace) -> int:
+    words = "|".join(options.flags)
+    try:
+        api = options.api or _likely_api(words)
+        explanation = explain(words, api, exit_signal=options.exit_signal)
+    except ValueError as error:
+        print(f"kthreads explain: {error}", file=sys.stderr)
+        return 2
+    print(explanation)
+    return 0 if explanation.valid else 1
+
+
+def add_command(commands: Any) -> None:
+    """Adds `explain` to the command line."""
+    parser = commands.add_parser(
+        "explain",
+        help="say what flags of clone do, and why the kernel would refuse them",
+        description="Exit status: 0 for flags that the kernel would take from you here, 1 for others, 2 for bad usage.",
+    )
+    parser.add_argument(
+        "flags",
+        nargs="+",
+        metavar="FLAGS",
+        help=f"CLONE_VM|CLONE_FILES, vm files, 0x3d0f00, SIGCHLD, or a caller: {', '.join(CALLERS)}",
+    )
+    parser.add_argument("--api", choices=APIS, help="the system call; a likely one where not given")
+    parser.add_argument("--exit-signal", type=_signal_number, metavar="SIGNAL", help="a name or number from signal(7)")
+    parser.set_defaults(run=_run)

@@ -1,0 +1,69 @@
+"""`kthreads lab`: experiments with the flags of clone, made on the spot."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kthreads.flags.clone_flags import CloneFlags
+from kthreads.flags.text import text
+from kthreads.lab import EXPERIMENTS, Outcome
+
+__all__ = ["add_command"]
+
+
+def _name(word: str) -> str:
+    return word.upper().removeprefix("CLONE_").replace("-", "_").replace(" ", "_")
+
+
+def _all_names() -> list[str]:
+    """In the order of the flags' bits, and the exit signal at the end."""
+    return sorted(EXPERIMENTS, key=lambda name: CloneFlags.__members__.get(name, 1 << 64))
+
+
+def _print(console: Console, outcome: Outcome) -> None:
+    title = "the exit signal" if outcome.name == "EXIT_SIGNAL" else f"CLONE_{outcome.name}"
+    console.print(f"[bold]{title}[/bold]  {outcome.question}", highlight=False)
+    for variant in outcome.variants:
+        console.print(f"  {variant.heading}: clone3({text(variant.flags, variant.exit_signal)})", highlight=False)
+    if outcome.missing:
+        console.print(f"[yellow]not shown here: {outcome.missing}[/yellow]", highlight=False)
+    else:
+        table = Table("", *(variant.heading for variant in outcome.variants), pad_edge=False)
+        for row in outcome.rows:
+            table.add_row(row.what, *row.seen)
+        console.print(table, highlight=False)
+    console.print(outcome.reason, highlight=False)
+    console.print()
+
+
+def _run(options: argparse.Namespace) -> int:
+    names = [_name(word) for word in options.flags] or _all_names()
+    unknown = [name for name in names if name not in EXPERIMENTS]
+    if unknown:
+        print(
+            f"kthreads lab: no experiment for {', '.join(unknown)}; there are {', '.join(_all_names())}",
+            file=sys.stderr,
+        )
+        return 2
+    console = Console()
+    outcomes = [EXPERIMENTS[name]() for name in names]
+    for outcome in outcomes:
+        _print(console, outcome)
+    return 1 if all(outcome.missing for outcome in outcomes) else 0
+
+
+def add_command(commands: Any) -> None:
+    """Adds `lab` to the command line."""
+    parser = commands.add_parser(
+        "lab",
+        help="show what a flag of clone does, by an experiment",
+        description="Each experiment makes the same child with and without a flag and prints what was seen. "
+        "Exit status: 1 when this machine allowed none of those asked for, 2 for an unknown name.",
+    )
+    parser.add_argument("flags", nargs="*", metavar="FLAG", help=f"all when none is given: {', '.join(_all_names())}")
+    parser.set_defaults(run=_run)

@@ -1,0 +1,69 @@
+"""The command `kthreads`."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+
+from kthreads import __version__
+from kthreads.cli.output import Streams, WriteError
+from kthreads.cli.parser import Parser
+
+# The module of each command, which is imported when the command is asked for, and what it does.
+COMMANDS = {
+    "demo": ("kthreads.cli.demo", "checksum files on one kernel thread per CPU"),
+    "doctor": ("kthreads.cli.doctor", "print what was discovered about kernel, libc and limits"),
+    "bench": ("kthreads.cli.bench", "measure threads, regions and tasks beside their peers"),
+    "explain": ("kthreads.cli.explain", "say what flags of clone do, and why the kernel would refuse them"),
+    "lab": ("kthreads.cli.lab", "show what a flag of clone does, by an experiment"),
+    "unshare": ("kthreads.cli.unshare", "run a program in namespaces of its own"),
+    "nsenter": ("kthreads.cli.nsenter", "run a program in the namespaces of another process"),
+    "run": ("kthreads.cli.run", "run a program in a small container"),
+    "ps": ("kthreads.cli.ps", "show the tree of namespaces and who is in them"),
+}
+
+
+def _parser(asked: str | None) -> Parser:
+    parser = Parser(prog="kthreads", description="Linux kernel threads for native functions.")
+    parser.add_argument("--version", action="version", version=f"kthreads {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, does) in COMMANDS.items():
+        if name == asked:
+            importlib.import_module(module).add_command(commands)
+        else:
+            commands.add_parser(name, help=does)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status: 0, 1 when a command failed or its output could not be written, 2 for
+    bad usage, 130 after Ctrl-C.
+
+    Commands that run a program end as that program ends.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    asked = next((word for word in words if not word.startswith("-")), None)
+    is_program = arguments is None
+    if is_program:
+        signal.signal(
+            signal.SIGCHLD, signal.SIG_DFL
+        )  # ignored by who started us, it would lose the ends of what we start
+    with Streams(own_process=is_program):
+        try:
+            return _run(words, asked)
+        except KeyboardInterrupt:
+            return 130
+        except WriteError as error:
+            if error.is_told:
+                print(f"kthreads {asked or ''}".rstrip() + f": {error}", file=sys.stderr)
+            return 1
+
+
+def _run(words: list[str], asked: str | None) -> int:
+    try:
+        options = _parser(asked).parse_args(words)
+        return int(options.run(options))
+    finally:
+        sys.stdout.flush()

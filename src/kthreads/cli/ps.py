@@ -1,0 +1,142 @@
+"""`kthreads ps`: the tree of namespaces, and who is in them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Container, Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from kthreads.namespaces.listing import KINDS, Member, Namespace, list_namespaces
+
+NAME = "kthreads ps"
+
+
+def _command_of(member: Member) -> str:
+    """The command line of a process, or the name of a thread that is not its first."""
+    with contextlib.suppress(OSError):
+        if member.tid == member.pid:
+            with open(f"/proc/{member.pid}/cmdline", "rb") as file:
+                words = [os.fsdecode(word) for word in file.read().split(b"\0") if word]
+            if words:
+                return " ".join(words)
+        with open(f"/proc/{member.pid}/task/{member.tid}/comm") as file:
+            return f"[{file.read().rstrip()}]"
+    return ""
+
+
+def _members(namespace: Namespace, everyone: dict[int, set[int]], threads: bool) -> Iterable[Member]:
+    """Whom to show: a process as one where all its threads are in it, else the threads that are."""
+    inside: dict[int, list[Member]] = {}
+    for member in namespace.members:
+        inside.setdefault(member.pid, []).append(member)
+    for pid, members in inside.items():
+        if threads or {member.tid for member in members} != everyone[pid]:
+            yield from members
+        else:
+            yield Member(pid, pid)
+
+
+def _line(namespace: Namespace, count: int) -> Text:
+    text = Text(str(namespace), "bold")
+    if namespace.uid is not None:
+        text.append(f" made by user {namespace.uid}", "default")
+    processes = f"{count} process{'es' if count != 1 else ''}" if count else "nobody"
+    return text.append(f"  {processes}", "dim")
+
+
+def tree(
+    found: Iterable[Namespace],
+    *,
+    kinds: Iterable[str] = KINDS,
+    members: int = 8,
+    threads: bool = False,
+    counted: Container[tuple[str, int]] = (),
+) -> Tree:
+    """The namespaces below the user namespaces that own them, and PID and user namespaces below their parents.
+
+    Args:
+        found: what `namespaces` returned.
+        kinds: those to show; user namespaces always are.
+        members: how many processes to show of each, at most.
+        threads: whether each thread is shown.
+        counted: kind and inode of those whose processes are not shown.
+    """
+    every = list(found)
+    shown = {(each.kind, each.inode): each for each in every if each.kind == "user" or each.kind in kinds}
+    everyone: dict[int, set[int]] = {}
+    for each in every:
+        for member in each.members:
+            everyone.setdefault(member.pid, set()).add(member.tid)
+    root = Tree("namespaces", hide_root=True)
+    branches: dict[tuple[str, int], Tree] = {}
+
+    def branch(key: tuple[str, int]) -> Tree:
+        if key not in branches:
+            namespace = shown[key]
+            above = _above(namespace, shown)
+            branches[key] = (branch(above) if above is not None else root).add(_line(namespace, len(namespace.pids)))
+            rows = [] if key in counted else list(_members(namespace, everyone, threads))
+            for member in rows[:members]:
+                branches[key].add(Text(f"{member.tid} {_command_of(member)}", no_wrap=True, overflow="ellipsis"))
+            if len(rows) > members:
+                branches[key].add(Text(f"… and {len(rows) - members} more", "dim"))
+        return branches[key]
+
+    for key in shown:
+        branch(key)
+    return root
+
+
+def _above(namespace: Namespace, shown: dict[tuple[str, int], Namespace]) -> tuple[str, int] | None:
+    """What it hangs below: its parent where it has one with the same owner, else its owner."""
+    parent = shown.get((namespace.kind, namespace.parent or 0))
+    if parent is not None and (namespace.kind == "user" or parent.owner == namespace.owner):
+        return parent.kind, parent.inode
+    return ("user", namespace.owner) if namespace.owner and ("user", namespace.owner) in shown else None
+
+
+def _own(found: Iterable[Namespace]) -> set[tuple[str, int]]:
+    """Those that this process is in, where everybody else is, too."""
+    return {(each.kind, each.inode) for each in found if os.getpid() in each.pids}
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        found = list_namespaces(options.pid)
+    except OSError as error:
+        print(f"{NAME}: {error.strerror}", file=sys.stderr)
+        return 1
+    kinds = options.kind or tuple(KINDS)
+    members = sys.maxsize if options.all else 8
+    counted = set() if options.all or options.pid is not None else _own(found)
+    shown = tree(found, kinds=kinds, members=members, threads=options.threads, counted=counted)
+    Console().print(shown, highlight=False)
+    return 0
+
+
+def add_command(commands: Any) -> None:
+    """Adds `ps` to the command line."""
+    parser = commands.add_parser(
+        "ps",
+        help="show the tree of namespaces and who is in them",
+        description="Shows the namespaces of all processes below the user namespaces that own them, with who is in them: "
+        "a process where all its threads are, else the threads that are. Those of processes that you may not look into "
+        "are left out.",
+    )
+    parser.add_argument("pid", nargs="?", type=int, metavar="PID", help="only those that this process is in")
+    parser.add_argument("-k", "--kind", action="append", choices=tuple(KINDS), help="only of this kind, and user")
+    parser.add_argument("-T", "--threads", action="store_true", help="show each thread")
+    parser.add_argument(
+        "-a",
+        "--all",
+        action="store_true",
+        help="show all processes, also where we are ourselves",
+    )
+    parser.set_defaults(run=_run)

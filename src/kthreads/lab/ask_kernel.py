@@ -1,0 +1,116 @@
+"""Asks the running kernel what it answers to a call, by making it, in a process that is there for nothing else."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+
+from kthreads.flags.clone_flags import NAMESPACES, CloneFlags
+from kthreads.flags.rule_model import Request
+from kthreads.lab.stage import Content, Place, Script, Stage, Step
+
+__all__ = ["answers"]
+
+_AT_ONCE = 100
+_SIZE = 4 << 20
+
+Preparation = Callable[[Stage, Script], Place | None]
+
+
+def _nothing(_stage: Stage, _script: Script) -> None:
+    """What comes first where nothing does."""
+
+
+def answers(calls: Sequence[Request], *, prepare: Preparation = _nothing, flags: CloneFlags | int = 0) -> list[int]:
+    """The errno value that each call gets, 0 for one that the kernel takes.
+
+    Clones are made one after another by one process; unshare and setns are called each in a process of its own.
+    The namespaces that setns enters are those of a child that has its own ones of the kinds asked for.
+
+    Args:
+        calls: what to try.
+        prepare: adds steps that come first, such as giving up privileges, to a script; returns None, or a place
+            where a child that it has made waits for 1.
+        flags: how the process is made in which the calls are.
+
+    Raises:
+        OSError: that process could not be made.
+    """
+    found: list[int] = []
+    for start in range(0, len(calls), _AT_ONCE):
+        with Stage(_SIZE) as stage:
+            company = _Company(stage, prepare, flags)
+            steps = [company.add(call) for call in calls[start : start + _AT_ONCE]]
+            company.play()
+            found += [max(0, -step.result) for step in steps]
+    return found
+
+
+class _Company:
+    """The processes that make some calls on one stage."""
+
+    def __init__(self, stage: Stage, prepare: Preparation, flags: CloneFlags | int) -> None:
+        self._stage, self._prepare, self._flags = stage, prepare, flags
+        self._maker = stage.script(4 * _AT_ONCE + 32)
+        self._idle = stage.script(1)
+        self._tid, self._tls = stage.place(), stage.place(4096)
+        self._prepared = False
+        self._waiting: Place | None = None
+
+    def add(self, call: Request) -> Step:
+        return self._add_clone(call) if call.api in ("clone", "clone3") else self._add_change(call)
+
+    def _add_clone(self, call: Request) -> Step:
+        if not self._prepared:
+            self._waiting = self._prepare(self._stage, self._maker)
+            self._prepared = True
+        pidfd = self._stage.place()
+        step = self._maker.clone(
+            self._idle,
+            call.flags,
+            call.exit_signal,
+            child_tid=self._tid,
+            parent_tid=self._tid,
+            pidfd=pidfd,
+            tls=self._tls.address + 2048,
+            by_clone=int(call.api == "clone"),
+        )
+        if call.flags & CloneFlags.PIDFD:
+            self._maker("close", Content(pidfd))
+        return step
+
+    def _add_change(self, call: Request) -> Step:
+        script = self._stage.script(24)
+        if call.api == "unshare":
+            self._prepare(self._stage, script)
+            step = script("unshare", int(call.flags))
+        else:
+            step = self._setns(script, call)
+        script("exit_group", 0)  # ends threads that `prepare` has made; its processes end by themselves
+        self._maker.clone(script, 0, signal.SIGCHLD)
+        self._maker("wait4", -1, 0, 0, 0)
+        return step
+
+    def _setns(self, script: Script, call: Request) -> Step:
+        self._prepare(self._stage, script)
+        ready, enough = self._stage.place(), self._stage.place()
+        target = self._stage.script(4)
+        target("prctl", 1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        target("tell", ready, 1)
+        target("await", enough, 1, 10**10)
+        own = call.flags & NAMESPACES | CloneFlags.NEWUSER  # which lets anybody make the others
+        made = script.clone(target, own, signal.SIGCHLD)
+        script("await", ready, 1, 10**9)
+        pidfd = script("pidfd_open", made, 0)
+        step = script("setns", pidfd, int(call.flags))
+        script("tell", enough, 1)
+        return step
+
+    def play(self) -> None:
+        if self._waiting:
+            self._maker("tell", self._waiting, 1)
+        self._maker("reap")
+        outer = self._stage.script(4)
+        outer.clone(self._maker, self._flags, signal.SIGCHLD)
+        outer("reap")  # who was made with CLONE_PARENT, too
+        self._stage.play(outer)

@@ -1,0 +1,204 @@
+"""Native functions over NumPy arrays: element by element, on all workers."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Protocol
+
+from kthreads._native import ffi, lib
+from kthreads.functions.element_types import ITEMS
+from kthreads.functions.function import NativeFunction, native
+from kthreads.functions.signature import CType
+from kthreads.pools.cancel import CancelToken
+from kthreads.pools.loop import Loop
+
+__all__ = ["map_array"]
+
+_CHUNK = native(lib.kt_map_chunk)
+_MAP, _NUMBERS = ffi.typeof("kt_map *"), ffi.typeof("int64_t[]")
+_FUNCTION, _SHAPE, _ITEMS_AT = ffi.typeof("kt_function"), ffi.typeof("uint64_t *"), ffi.typeof("void *")
+_new, _cast = ffi.new, ffi.cast
+
+
+class HasHandle(Protocol):
+    """What a map needs of a pool."""
+
+    @property
+    def _engine(self) -> Any: ...
+    @property
+    def workers(self) -> int: ...
+
+
+_GRAIN_MOST = 65536  # lest Ctrl-C waits long for chunks to end
+_PYTHON_NUMBERS = (int, float)  # these very types: what derives from them, as NumPy's own, has a type of its own
+
+
+def map_array(
+    pool: HasHandle,
+    fn: Any,
+    /,
+    *arrays: Any,
+    out: Any = None,
+    grain: int | None = None,
+    schedule: str = "dynamic",
+    workers: int | None = None,
+    timeout: float | None = None,
+    cancel: CancelToken | None = None,
+) -> Any:
+    """Calls a native function for each element of arrays, on all workers at once, without the GIL: what a NumPy ufunc
+    of that one function would do, in parallel. Needs NumPy.
+
+    Args:
+        fn: a native function (see `native`) of numbers that returns a number: ``double(double)``, ``int(int, double)``.
+            It is called once for each element of the result, in no particular order.
+        arrays: one for each parameter, or what `numpy.asarray` makes one of. Shapes are broadcast. Any strides, byte
+            order and alignment will do. Types must be the parameters', or convert to them by NumPy's casting rule
+            "safe"; a converted array is a copy. A Python int or float has no type of its own, and must be in the range of
+            the parameter's.
+        out: an array for the result, of the broadcast shape, of a type that the function's converts to by NumPy's
+            casting rule "same_kind". It may be one of `arrays`; where it shares memory with them otherwise, is of another
+            type, or has elements that share memory with each other, the result is computed elsewhere and then copied.
+        grain: elements in a chunk; when None it is chosen so that each worker has about 16 chunks, or more, of 65536, in a
+            large map.
+        schedule, workers, timeout, cancel: as for `Pool.parallel_for`.
+
+    Returns:
+        `out`, or a new array of the function's type, whose memory is laid out as the inputs' is; a NumPy scalar when all
+        arguments are scalars or of no dimension. Subclasses of arrays become plain arrays. When the call ends with an
+        exception, some elements of `out` may have been written.
+
+    What the function leaves in errno is not told, and floating-point errors raise no warning.
+
+    Raises:
+        TypeError: the function is not one of numbers, or returns nothing; there are not as many arrays as parameters; a
+            type does not convert.
+        ValueError: the shapes do not broadcast, or not to the shape of `out`; `out` is read-only.
+        OverflowError: a Python number is out of the range of its parameter.
+        ModuleNotFoundError: NumPy is not installed.
+        LoopTimeoutError, LoopCancelledError, ThreadStateError: as for `Pool.parallel_for`.
+    """
+    np = _numpy()
+    function = native(fn)
+    parameters, result = function.parsed.parameters, function.parsed.result
+    if len(arrays) != len(parameters):
+        raise TypeError(f"{function.name} takes {len(parameters)} arrays ({function.signature}), not {len(arrays)}")
+    types = [_item_of(function, ctype) for ctype in (*parameters, result)]
+    if not arrays and out is None:
+        raise TypeError(f"{function.name} ({function.signature}) takes no arrays: pass out=, which tells the shape")
+    operands = [_input(np, function, number, value, types[number][0]) for number, value in enumerate(arrays)]
+    dtype = types[-1][0]
+    is_direct = out is None or _is_direct(np, function, out, dtype, operands)
+    operands.append(out if is_direct else np.empty_like(out, dtype, subok=False))
+    iterator = np.nditer(
+        operands,
+        flags=["zerosize_ok"],
+        op_flags=[["readonly"]] * len(arrays) + [["writeonly", "allocate", "no_broadcast", "no_subtype"]],
+        op_dtypes=[None] * len(arrays) + [dtype],
+    )
+    cdata, _shape_and_strides = _map_of(function, types, iterator.itviews)
+    if grain is None and iterator.itersize > 16 * _GRAIN_MOST * pool.workers:
+        grain = _GRAIN_MOST
+    Loop(pool._engine, _CHUNK, iterator.itersize, (cdata,), grain, schedule, workers, cancel)(timeout)
+    computed = iterator.operands[-1]
+    if out is None:
+        return computed if computed.ndim else computed[()]
+    if not is_direct:
+        np.copyto(out, computed, casting="same_kind")
+    return out
+
+
+@cache
+def _numpy() -> Any:
+    try:
+        import numpy as np
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("map_array works on NumPy arrays: install numpy", name="numpy") from None
+    return np
+
+
+@cache
+def _dtypes() -> dict[tuple[str, int, bool], tuple[Any, int]]:
+    """For the layout of a C type, the dtype and the item's type."""
+    return {layout: (_numpy().dtype(item.numpy), item.kind) for layout, item in ITEMS.items()}
+
+
+def _item_of(function: NativeFunction, ctype: CType) -> tuple[Any, int]:
+    found = _dtypes().get(ctype.layout)
+    if found is not None:
+        return found
+    if ctype.kind == "void":
+        why = "returns nothing to store: run a void function of begin and end with parallel_for"
+    else:
+        why = f"has a {ctype.text}, which no element of an array is: map_array takes functions of numbers"
+    raise TypeError(f"{function.name} ({function.signature}) {why}")
+
+
+def _input(np: Any, function: NativeFunction, number: int, value: Any, dtype: Any) -> Any:
+    """The array for a parameter, of its type."""
+    if type(value) in _PYTHON_NUMBERS:
+        return np.asarray(function.convert(number, value, []), dtype)
+    array = np.asarray(value)
+    if array.dtype == dtype:
+        return array
+    if not np.can_cast(array.dtype, dtype, "safe"):
+        raise TypeError(
+            f"{function.name}() argument {number + 1}: {array.dtype} does not convert to {dtype}, which is "
+            f"{function.parsed.parameters[number].text}, by the casting rule 'safe': convert it with astype() if you mean it"
+        )
+    return array.astype(dtype)
+
+
+def _is_direct(np: Any, function: NativeFunction, out: Any, dtype: Any, inputs: list[Any]) -> bool:
+    """Whether the function's results can be stored into `out` while the inputs are being read.
+
+    Raises:
+        TypeError, ValueError: they cannot be put there at all.
+    """
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a numpy.ndarray, not {type(out).__name__}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    if not np.can_cast(dtype, out.dtype, "same_kind"):
+        raise TypeError(
+            f"{function.name} returns {dtype}, which does not convert to the {out.dtype} of out by the casting rule 'same_kind'"
+        )
+    return (
+        out.dtype == dtype
+        and not _overlaps_itself(out)
+        and not any(np.may_share_memory(array, out, 1) and not _is_same(array, out) for array in inputs)
+    )
+
+
+def _is_same(array: Any, out: Any) -> bool:
+    """Whether each element of one is that of the other."""
+    mine, its = array.__array_interface__, out.__array_interface__
+    return bool(
+        mine["data"][0] == its["data"][0]
+        and array.shape == out.shape
+        and array.strides == out.strides
+        and array.dtype == out.dtype
+    )
+
+
+def _overlaps_itself(out: Any) -> bool:
+    """Whether elements may share memory; False only if none do."""
+    extent = out.itemsize
+    for stride, length in sorted((abs(stride), length) for stride, length in zip(out.strides, out.shape, strict=True)):
+        if length > 1:
+            if stride < extent:
+                return True
+            extent += stride * (length - 1)
+    return False
+
+
+def _map_of(function: NativeFunction, types: list[tuple[Any, int]], views: Any) -> tuple[Any, Any]:
+    """The ``kt_map *``, and the numbers that it points to. All views have one shape, the fastest dimension last."""
+    shape = views[0].shape
+    numbers = _new(_NUMBERS, [*shape, *(stride for view in views for stride in view.strides)])
+    operands = [
+        (_cast(_ITEMS_AT, view.__array_interface__["data"][0]), item)
+        for view, (_, item) in zip(views, types, strict=True)
+    ]
+    strides = numbers + len(shape)
+    map_ = (_cast(_FUNCTION, function.address), len(types) - 1, len(shape), _cast(_SHAPE, numbers), strides, operands)
+    return _new(_MAP, map_), numbers

@@ -1,0 +1,194 @@
+"""How a thread is to be started: checked settings, as the engine reads them."""
+
+from __future__ import annotations
+
+import errno
+import faulthandler
+import operator
+import resource
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from kthreads import limits
+from kthreads._native import ffi, lib
+from kthreads.errors import start_error
+from kthreads.flags.caller import Situation
+from kthreads.flags.check import THREAD, check_thread_flags, refused
+from kthreads.flags.clone_flags import SHARE_ALL, CloneFlags
+
+__all__ = ["BACKENDS", "ThreadSpec", "check_cpus"]
+
+BACKENDS = {
+    "clone": lib.KT_BACKEND_CLONE,
+    "clone3": lib.KT_BACKEND_CLONE3,
+    "pthread": lib.KT_BACKEND_PTHREAD,
+    "bare_without_libc": lib.KT_BACKEND_BARE_WITHOUT_LIBC,
+}
+
+_SANITIZED = bool(lib.kt_sanitized())
+_PYTHON_STACK_SIZE = 8 << 20  # where RLIMIT_STACK is unlimited; glibc's own default elsewhere
+
+# Most threads are alike: their spec is only read, so one serves all of them.
+_plain: dict[tuple[int | None, bool, str, bool, bool], ThreadSpec] = {}
+
+
+class ThreadSpec:
+    """A checked kt_spec, and what its pointers point to."""
+
+    __slots__ = ("cdata", "keep", "namespaces", "settings")
+
+    def __init__(self, cdata: Any, keep: tuple[Any, ...], namespaces: bool, settings: str) -> None:
+        self.cdata = cdata
+        self.keep = keep
+        self.namespaces = namespaces
+        self.settings = settings
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        is_native: bool,
+        share: CloneFlags,
+        namespaces: CloneFlags | int,
+        stack_size: int | None,
+        cpus: Iterable[int] | None,
+        nice: int | None,
+        reuse: bool,
+        backend: str,
+        name: str | None,
+    ) -> ThreadSpec:
+        """A spec for these settings, which are those of `Thread`.
+
+        Raises:
+            ValueError, TypeError: a setting makes no sense.
+        """
+        altstack = faulthandler.is_enabled()
+        if stack_size is not None:
+            stack_size = _index("stack_size", stack_size)  # a float would be found below as the int that it equals
+        size = stack_size if stack_size is not None or is_native else _python_stack_size()
+        key = (size, reuse, backend, is_native, altstack)
+        spec = _plain.get(key)
+        if spec is None:
+            spec = _plain[key] = cls._plain_one(*key)
+        if share is not SHARE_ALL or namespaces != 0 or cpus is not None or nice is not None:
+            spec = spec._with(share, namespaces, cpus, nice)
+        return spec if name is None else spec.named(name)
+
+    @classmethod
+    def _plain_one(
+        cls, stack_size: int | None, reuse: bool, backend: str, is_native: bool, altstack: bool
+    ) -> ThreadSpec:
+        cdata = ffi.new("kt_spec *")
+        cdata.flags = SHARE_ALL
+        cdata.backend = _check_backend(backend, is_native, reuse)
+        cdata.stack_size = _check_stack_size(stack_size)
+        cdata.options = lib.KT_OPTION_CPU_TIME if backend != "bare_without_libc" else 0
+        cdata.options |= lib.KT_OPTION_REUSE if reuse else 0
+        cdata.options |= lib.KT_OPTION_ALTSTACK if altstack else 0
+        return cls(cdata, (), False, "")
+
+    def _with(
+        self, share: CloneFlags, namespaces: CloneFlags | int, cpus: Iterable[int] | None, nice: int | None
+    ) -> ThreadSpec:
+        cdata = ffi.new("kt_spec *", self.cdata[0])
+        cdata.flags = check_thread_flags(share, namespaces)
+        keep: tuple[Any, ...] = ()
+        settings = []
+        if nice is not None:
+            cdata.options |= lib.KT_OPTION_NICE
+            cdata.nice = _check_nice(nice)
+            settings.append(f"nice={nice}")
+        if cpus is not None:
+            chosen = check_cpus(cpus)
+            mask = _mask_of(chosen)
+            cdata.cpus, cdata.cpus_size = mask, ffi.sizeof(mask)
+            keep = (mask,)
+            settings.append(f"cpus={sorted(chosen)}")
+        return ThreadSpec(cdata, keep, bool(namespaces), " and ".join(settings))
+
+    def named(self, name: str) -> ThreadSpec:
+        """The same with another name; the kernel keeps 15 bytes, and no half of a character is passed."""
+        text = ffi.new("char[]", name.encode()[:15].decode(errors="ignore").encode())
+        cdata = ffi.new("kt_spec *", self.cdata[0])
+        cdata.name = text
+        return ThreadSpec(cdata, (*self.keep, text), self.namespaces, self.settings)
+
+    def error(self, code: int) -> Exception:
+        """The exception for a start that was refused with this errno value."""
+        if self.namespaces and code in (errno.EPERM, errno.ENOSPC):
+            return refused(code, THREAD | CloneFlags(self.cdata.flags), "clone")
+        missing = lib.kt_libc_missing()
+        return start_error(
+            code,
+            settings=self.settings,
+            limits=limits.describe,
+            memory_limits=limits.describe_memory,
+            missing=None if missing == ffi.NULL else ffi.string(missing).decode(),
+            elsewhere=Situation().pid_pending,
+        )
+
+
+def _check_backend(backend: str, is_native: bool, reuse: bool) -> int:
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
+    if backend == "bare_without_libc" and not is_native:
+        raise ValueError("a bare thread has no libc of its own: it can run native leaf functions only")
+    if backend == "bare_without_libc" and reuse:
+        raise ValueError("a bare thread cannot be reused")
+    if backend in ("clone", "clone3") and _SANITIZED:
+        return int(BACKENDS["pthread"])  # ThreadSanitizer learns of no others
+    return int(BACKENDS[backend])
+
+
+def _check_stack_size(size: int | None) -> int:
+    if size is None:
+        return int(lib.KT_STACK_DEFAULT)
+    if size < lib.KT_STACK_MINIMUM:
+        raise ValueError(f"stack_size must be {lib.KT_STACK_MINIMUM} bytes or more, not {size}")
+    if size > sys.maxsize // 2:
+        raise ValueError(f"stack_size is too large: {size}")
+    return size
+
+
+def _python_stack_size() -> int:
+    """What threading would use: CPython checks recursion against a stack of that order."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    return threading.stack_size() or (_PYTHON_STACK_SIZE if soft == resource.RLIM_INFINITY else max(soft, 1 << 17))
+
+
+def _index(name: str, value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, not bool")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}") from None
+
+
+def _check_nice(nice: int) -> int:
+    nice = _index("nice", nice)
+    if not -20 <= nice <= 19:
+        raise ValueError(f"nice must be from -20 to 19, not {nice}")
+    return nice
+
+
+def check_cpus(cpus: Iterable[int]) -> set[int]:
+    """The numbers of CPUs. TypeError and ValueError for what is none."""
+    if not isinstance(cpus, Iterable):
+        raise TypeError(f"cpus must be the numbers of CPUs, not {type(cpus).__name__}")
+    chosen = {_index("each of cpus", cpu) for cpu in cpus}
+    if not chosen:
+        raise ValueError("cpus must name at least one CPU")
+    if not all(0 <= cpu < 1 << 16 for cpu in chosen):
+        raise ValueError(f"cpus must be CPU numbers, not {sorted(chosen)}")
+    return chosen
+
+
+def _mask_of(cpus: set[int]) -> Any:
+    """The mask that sched_setaffinity(2) takes."""
+    mask = ffi.new("uint64_t[]", max(cpus) // 64 + 1)
+    for cpu in cpus:
+        mask[cpu // 64] |= 1 << cpu % 64
+    return mask

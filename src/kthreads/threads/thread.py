@@ -1,0 +1,399 @@
+"""Threads of the kernel with the manners of threading.Thread."""
+
+from __future__ import annotations
+
+import contextvars
+import errno
+import itertools
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from typing import Any
+
+from kthreads import deadline
+from kthreads._native import ffi, lib
+from kthreads.errors import ThreadStateError, UnsupportedError, raise_for
+from kthreads.flags.clone_flags import SHARE_ALL, CloneFlags
+from kthreads.functions.function import Call, NativeFunction, is_native, native
+from kthreads.threads import awaiting, registry, threading_hooks
+from kthreads.threads.pidfd import PidFd
+from kthreads.threads.settings import ThreadSpec
+
+__all__ = ["Thread"]
+
+_PLACE, _OUTCOME = ffi.typeof("kt_thread **"), ffi.typeof("kt_outcome *")
+_RUN_PYTHON = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_run"))
+_new, _gc, _free = ffi.new, ffi.gc, lib.kt_python_free
+_numbers = itertools.count(1)
+
+
+class Thread(threading.Thread):
+    """A kernel thread, made by clone(2), that runs a native function without the GIL or a Python callable with it.
+
+    Args:
+        target: what to run: a `NativeFunction`, anything that `native()` takes (cffi, ctypes, numba and Cython
+            functions), or a Python callable. None where a subclass overrides `run`.
+        args: its arguments, converted and checked now for a native function. Buffers among them stay alive
+            and locked until the call has ended.
+        kwargs: keyword arguments, for a Python callable only.
+        name: also given to the kernel thread (its first 15 bytes). "KThread-N" when None, for Python alone.
+        daemon: whether the interpreter may end while the thread runs; as the current thread's when None.
+        share: what the thread shares with its creator beyond memory: all of `CloneFlags.FS` (working directory,
+            umask), `FILES` (descriptor table) and `SYSVSEM` when not given; a thread without one of them begins
+            with a copy of its own.
+        namespaces: the namespaces that it has of its own: any of `CloneFlags.NEWNS`, `NEWUTS`, `NEWIPC`, `NEWNET`
+            and `NEWCGROUP`. Needs CAP_SYS_ADMIN.
+        stack_size: usable bytes, 16384 or more. 262144 for a native target; for a Python one
+            threading.stack_size(), or RLIMIT_STACK where that is 0.
+        cpus: numbers of the CPUs that it may run on.
+        nice: its nice value, -20 to 19 (on Linux, one of the thread: setpriority(2)).
+        reuse: start on a parked thread of an earlier reusable one where one fits, and park afterwards.
+        backend: "clone", "clone3" (where the kernel allows it), "pthread" (pthread_create, for comparison), or
+            "bare_without_libc" (no TLS of its own: native leaf functions only, to teach and to measure).
+
+    Raises:
+        ValueError, TypeError, OverflowError: for arguments that make no sense, now; the exceptions of `start`
+            are those that the kernel decides.
+    """
+
+    # The state at rest. threading.Thread's own constructor is not called: nothing of its state is used, every
+    # public method is overridden, and it costs more than the start of a parked thread.
+    _function: NativeFunction | None = None
+    _call: Call | _PythonCall | None = None
+    _claim: object  # of who starts it
+    _is_starting = False  # by another thread, in the engine, which may yet refuse
+    handle: Any = None  # from start to end: where the engine puts the handle, which dies with it
+    _outcome: Any = None  # from the end on
+    _returned: Any = None
+    _exception: BaseException | None = None
+    _pidfd: PidFd | None = None
+
+    def __init__(
+        self,
+        target: Any = None,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        daemon: bool | None = None,
+        share: CloneFlags = SHARE_ALL,
+        namespaces: CloneFlags | int = 0,
+        stack_size: int | None = None,
+        cpus: Iterable[int] | None = None,
+        nice: int | None = None,
+        reuse: bool = False,
+        backend: str = "clone",
+    ) -> None:
+        self._number = next(_numbers)
+        self._given_name = None if name is None else str(name)
+        self._daemon = threading.current_thread().daemon if daemon is None else bool(daemon)
+        self._target: Any = target
+        self._args: Any = args
+        self._kwargs: Any = kwargs
+        if is_native(target) and type(self).run is Thread.run:
+            if kwargs:
+                raise TypeError("a native function takes no keyword arguments")
+            self._function = native(target)
+            self._call = self._function.bind(tuple(args))
+        elif target is not None and not callable(target):
+            raise TypeError(f"target must be a native function or callable, not {type(target).__name__}")
+        self._spec = ThreadSpec.of(
+            is_native=self._function is not None,
+            share=share,
+            namespaces=namespaces,
+            stack_size=stack_size,
+            cpus=cpus,
+            nice=nice,
+            reuse=reuse,
+            backend=backend,
+            name=self._given_name,
+        )
+
+    # ---- Running -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the thread.
+
+        Raises:
+            ThreadStateError: it was started before.
+            ThreadLimitError, ThreadMemoryError: the kernel has no room for it; nothing is left behind.
+            NamespaceError, SettingError: what was asked for was refused.
+            LibcError: kthreads does not understand this libc.
+        """
+        claim = object()
+        try:
+            # Atomic: of two threads that start it at once, one does.
+            if self.__dict__.setdefault("_claim", claim) is not claim:
+                raise ThreadStateError("threads can only be started once")
+            if self._call is None:
+                self._prepare_python()
+            assert self._call is not None
+            place = self.handle = _gc(_new(_PLACE), _free)
+            registry.enter(self)
+            self._is_starting = True
+            code = lib.kt_thread_start(place, self._spec.cdata, self._call.cdata)
+            self._is_starting = False
+            if code < 0:
+                raise self._spec.error(-code)
+        except BaseException:
+            if self.__dict__.get("_claim") is claim:
+                self._is_starting = False
+                if not self.was_started():
+                    registry.leave(self)
+                    self.handle = None
+                    del self._claim
+            raise
+
+    def was_started(self) -> bool:
+        """Whether it was started, and has ended or not."""
+        return self._outcome is not None or self.handle_of_started() is not None
+
+    def handle_of_started(self) -> Any:
+        """Where the handle is, from the start to the end. While the starter is in the engine, for the thread itself only."""
+        place = self.handle
+        if place is None or not place[0]:
+            return None
+        return place if not self._is_starting or lib.kt_thread_ident(place[0]) == threading.get_ident() else None
+
+    def _prepare_python(self) -> None:
+        if sys.is_finalizing():
+            raise ThreadStateError("can't start a Python thread while the interpreter is ending")
+        context = contextvars.copy_context() if getattr(sys.flags, "thread_inherit_context", 0) else None
+        bootstrap = self._bootstrap if context is None else lambda: context.run(self._bootstrap)
+        cdata = ffi.new("kt_call *")
+        cdata.function = _RUN_PYTHON
+        cdata.integers[0] = id(bootstrap)
+        self._call = _PythonCall(cdata, bootstrap)
+
+    def _bootstrap(self) -> None:
+        """What a Python thread does, beginning to end."""
+        threading_hooks.enter(self)
+        try:
+            self._returned = self.run()
+        except BaseException as exception:
+            self._exception = exception
+            threading_hooks.report_exception(self)
+        finally:
+            threading_hooks.leave()
+            del self  # the traceback of its exception has this frame
+
+    def run(self) -> Any:
+        """Calls the target with its arguments; what it returns becomes `result`. Override it in subclasses."""
+        try:
+            if self._target is not None:
+                target = self._target if self._function is None else self._function
+                return target(*self._args, **(self._kwargs or {}))
+        finally:
+            # As threading does: a target that holds its thread must not keep it alive.
+            self._target = self._args = self._kwargs = None
+            del self  # which has the exception, whose traceback has this frame
+        return None
+
+    def join(self, timeout: float | None = None) -> None:
+        """Waits until the thread has ended, or for `timeout` seconds; look at `is_alive()` then. Ctrl-C works.
+
+        Raises:
+            ThreadStateError: the thread was not started, or is the current one.
+        """
+        if not self.was_started():
+            raise ThreadStateError("cannot join thread before it is started")
+        if (place := self.handle) is None:
+            return
+        limit = deadline.after(timeout)
+        slice_ns = deadline.SLICE_NS if limit is None else deadline.slice_ns(limit)
+        outcome = _new(_OUTCOME)
+        while (code := lib.kt_thread_wait(place[0], slice_ns, outcome)) != 0:
+            if code == -errno.EDEADLK:
+                raise ThreadStateError("cannot join current thread")
+            if code == -errno.ETIMEDOUT:
+                if deadline.has_passed(limit):
+                    return
+            elif code != -errno.EINTR:
+                raise_for(code, f"waiting for {self.name}")
+            slice_ns = deadline.slice_ns(limit)
+        self._end(outcome)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Waits for the end on asyncio, and returns or raises as `result` does. Cancelling who awaits leaves the thread
+        alone; any number of tasks may await it.
+
+        The event loop watches a pidfd, without a thread that helps. Where there is none, before Linux 6.9 and for a
+        thread started with `reuse`, it looks at the thread every 5 ms instead.
+
+        Raises:
+            ThreadStateError: the thread was not started, or is the current one.
+        """
+        return awaiting.result_of(self).__await__()
+
+    def _end(self, outcome: Any) -> None:
+        """Takes over what an ended thread left behind. An exception may cut it short: while there is a place, the next
+        who looks does all of it again."""
+        self._outcome = outcome
+        assert self._call is not None
+        self._call.finish()
+        registry.leave(self)
+        self.handle = None
+
+    def has_ended(self) -> bool:
+        """Whether the thread has ended; takes its outcome over if so."""
+        place = self.handle
+        if place is None:
+            return self._outcome is not None
+        outcome = _new(_OUTCOME)
+        if not place[0] or self._is_starting or lib.kt_thread_wait(place[0], 0, outcome) != 0:
+            return False
+        self._end(outcome)
+        return True
+
+    def is_alive(self) -> bool:
+        """Whether the thread was started and has not ended. False in a forked child, but for the forking thread."""
+        return self.handle_while_alive() is not None
+
+    def handle_while_alive(self) -> Any:
+        """Where the handle is, if the thread has started and has not ended; else None."""
+        place = self.handle_of_started()
+        return None if place is None or self.has_ended() else place
+
+    # ---- What it left behind --------------------------------------------------------------------------------------
+
+    def _end_of(self, what: str) -> Any:
+        """The outcome, on behalf of what is known only then."""
+        if not self.has_ended():
+            raise ThreadStateError(f"{what} is known when the thread has ended: join() it first")
+        return self._outcome
+
+    @property
+    def result(self) -> Any:
+        """What the target returned, as the Python value of its C type. An exception of a Python target is raised.
+
+        Raises:
+            ThreadStateError: the thread has not ended.
+        """
+        outcome = self._end_of("result")
+        if self._exception is not None:
+            try:
+                raise self._exception
+            finally:
+                del self  # the traceback has this frame
+        return self._returned if self._function is None else self._function.read(outcome.result)
+
+    @property
+    def errno(self) -> int:
+        """errno as the native function left it; it was 0 when the function began."""
+        return int(self._end_of("errno").error)
+
+    def exception(self) -> BaseException | None:
+        """The exception that ended a Python target, or None."""
+        self._end_of("the exception")
+        return self._exception
+
+    def cpu_time(self) -> float:
+        """CPU time in seconds that the thread, or this run of a reused one, has used (clock_gettime(3))."""
+        place = self.handle_while_alive()
+        if place is not None:
+            ns = ffi.new("int64_t *")
+            if lib.kt_thread_cpu_time(place[0], ns) == 0:
+                return int(ns[0]) / 1e9
+        ns = self._end_of("CPU time").cpu_ns
+        if ns < 0:
+            raise UnsupportedError("no CPU time was recorded for this thread: it ended by pthread_exit or by a fork")
+        return int(ns) / 1e9
+
+    # ---- Who it is ---------------------------------------------------------------------------------------------------
+
+    def _ask(self, question: Any, field: str) -> Any:
+        """What the engine knows of a thread, or an outcome of one that has ended; None before the start."""
+        place, outcome = self.handle, self._outcome
+        if place is not None and place[0]:
+            return question(place[0])
+        return None if outcome is None else getattr(outcome, field)
+
+    @property
+    def name(self) -> str:
+        """The name, for people; set before the start it is also the kernel thread's."""
+        return f"KThread-{self._number}" if self._given_name is None else self._given_name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._given_name = str(name)
+        if not self.was_started():
+            self._spec = self._spec.named(self._given_name)
+
+    @property
+    def daemon(self) -> bool:
+        """Whether the interpreter may end while the thread runs."""
+        return self._daemon
+
+    @daemon.setter
+    def daemon(self, daemon: bool) -> None:
+        if self.was_started():
+            raise ThreadStateError("cannot set daemon status of a thread that was started")
+        self._daemon = bool(daemon)
+
+    @property
+    def ident(self) -> int | None:
+        """pthread_self() of the thread, as threading.get_ident() returns on it; None before the start."""
+        ident: int | None = self._ask(lib.kt_thread_ident, "ident")
+        return ident
+
+    @property
+    def native_id(self) -> int | None:
+        """The kernel's thread id (gettid(2)); None before the start."""
+        tid: int | None = self._ask(lib.kt_thread_tid, "tid")
+        return tid
+
+    @property
+    def flags(self) -> CloneFlags:
+        """The flags that clone was called with; none before the start."""
+        return CloneFlags(self._ask(lib.kt_thread_flags, "flags") or 0)
+
+    @property
+    def reused(self) -> bool:
+        """Whether the thread was started on a parked kernel thread."""
+        return bool(self._ask(lib.kt_thread_reused, "reused"))
+
+    def fileno(self) -> int:
+        """A pidfd of the running thread: readable when it has ended (pidfd_open(2), Linux 6.9). Closed with the Thread.
+
+        Raises:
+            UnsupportedError: an older kernel, or a thread started with `reuse`.
+            ThreadStateError: the thread does not run.
+        """
+        if self._pidfd is None:
+            place = self.handle_while_alive()
+            if place is None:
+                raise ThreadStateError("only a running thread has a pidfd: ask for it between start() and the end")
+            self._pidfd = PidFd(place[0])
+        return self._pidfd.fd
+
+    def __repr__(self) -> str:
+        state = "initial" if not self.was_started() else "stopped" if self.has_ended() else "started"
+        daemon = " daemon" if self._daemon else ""
+        tid = "" if self.native_id is None else f" {self.native_id}"
+        return f"<{type(self).__name__}({self.name}, {state}{daemon}{tid})>"
+
+    # ---- What threading asks of the threads in its table --------------
+
+    def _after_fork(self, new_ident: int | None = None) -> None:
+        if new_ident is not None:
+            threading_hooks.become_main(self)
+
+    def _reset_internal_locks(self, is_alive: bool) -> None:
+        if is_alive:
+            threading_hooks.become_main(self)
+
+    def _stop(self) -> None:
+        self._is_stopped = True
+
+
+class _PythonCall:
+    """The call of a Python callable, in the place where a native thread has its `Call`."""
+
+    __slots__ = ("bootstrap", "cdata")
+
+    def __init__(self, cdata: Any, bootstrap: Callable[[], None]) -> None:
+        self.cdata = cdata
+        self.bootstrap: Callable[[], None] | None = bootstrap
+
+    def finish(self) -> None:
+        self.bootstrap = None

@@ -1,0 +1,76 @@
+"""Waiting for any or all of many threads."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from kthreads import deadline
+from kthreads._native import lib
+from kthreads.errors import ThreadStateError, raise_for
+from kthreads.threads.thread import Thread
+
+__all__ = ["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION", "WaitResult", "wait"]
+
+FIRST_COMPLETED = "FIRST_COMPLETED"
+FIRST_EXCEPTION = "FIRST_EXCEPTION"
+ALL_COMPLETED = "ALL_COMPLETED"
+
+
+class WaitResult(NamedTuple):
+    """What `wait` returns, as concurrent.futures.wait does."""
+
+    done: set[Thread]
+    not_done: set[Thread]
+
+
+def wait(threads: Iterable[Thread], timeout: float | None = None, return_when: str = ALL_COMPLETED) -> WaitResult:
+    """Waits for threads with one futex_waitv(2), without helper threads. Ctrl-C works.
+
+    Args:
+        threads: started threads.
+        timeout: seconds, or None for no limit.
+        return_when: ALL_COMPLETED, FIRST_COMPLETED, or FIRST_EXCEPTION (the first thread that ends by an exception,
+            or all of them), as in concurrent.futures.
+
+    Returns:
+        `(done, not_done)`, two sets.
+
+    Raises:
+        ThreadStateError: a thread was not started, or is the current one.
+    """
+    if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
+        raise ValueError(f"return_when must be ALL_COMPLETED, FIRST_COMPLETED or FIRST_EXCEPTION, not {return_when!r}")
+    pending = set(threads)
+    current = threading.current_thread()
+    for thread in pending:
+        if not thread.was_started():
+            raise ThreadStateError(f"cannot wait for {thread.name} before it is started")
+        if thread is current:
+            raise ThreadStateError("a thread cannot wait for itself")
+    limit = deadline.after(timeout)
+    done: set[Thread] = set()
+    while True:
+        ended = {thread for thread in pending if thread.has_ended()}
+        done |= ended
+        pending -= ended
+        if not pending or deadline.has_passed(limit):
+            break
+        if done and return_when == FIRST_COMPLETED:
+            break
+        if return_when == FIRST_EXCEPTION and any(thread._exception is not None for thread in done):
+            break
+        _sleep_until_one_ends(pending, limit)
+    return WaitResult(done, pending)
+
+
+def _sleep_until_one_ends(threads: Iterable[Thread], limit: int | None) -> None:
+    places = [place for thread in threads if (place := thread.handle) is not None]
+    handles = [handle for place in places if (handle := place[0])]
+    if not handles:
+        return
+    code = lib.kt_thread_wait_any(handles, len(handles), deadline.slice_ns(limit))
+    if code < 0 and code not in (-errno.ETIMEDOUT, -errno.EINTR):
+        raise_for(code, "waiting for threads")

@@ -59,10 +59,7 @@ def test_the_build_id_is_that_of_the_loaded_library_whatever_its_file_has_become
 def test_a_library_without_a_build_id_is_told_by_its_file(build):
     library = build("none")
     text = library.read_bytes()
-    assert (
-        identity(answer_of(library).address)
-        == f"sha256 {hashlib.sha256(text).hexdigest()} of {len(text)} bytes"
-    )
+    assert identity(answer_of(library).address) == f"sha256 {hashlib.sha256(text).hexdigest()} of {len(text)} bytes"
 
 
 def test_the_program_itself_and_the_kernels_vdso_have_identities():

@@ -29,7 +29,7 @@ from collections.abc import Callable
 from typing import Any
 
 import kthreads
-from kthreads.pools import completions, futures
+from kthreads.pools import completions, python_task
 from kthreads.threads import registry
 
 THREADS = 8
@@ -317,7 +317,7 @@ def descriptors() -> Counter[str]:
 
 def resources() -> dict[str, int]:
     """What must not grow."""
-    completions._sweep()
+    completions.remove_closed_event_loops()
     gc.collect()
     kthreads.memory.trim()
     with open("/proc/self/statm") as file:
@@ -326,7 +326,7 @@ def resources() -> dict[str, int]:
         "resident_kib": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
         **{f"descriptors of {kind}": count for kind, count in descriptors().items()},
         "threads": len(os.listdir("/proc/self/task")),
-        "tasks": len(futures._python_tasks) + sum(len(each.pending) for each in completions._all()),
+        "tasks": len(python_task._registered) + sum(len(each.pending) for each in completions._all()),
         "threads of ours": len(registry._running),
         "stacks": kthreads.memory.usage().stacks,
     }
@@ -367,8 +367,8 @@ def round_of(
     if not soak.problems:
         soak.close()
         soak.account_for_all()
-        completions.collector().stop()
-    futures._sweep_python()
+        completions.shared_completions().stop()
+    python_task.sweep()
     return soak, resources_when_quiet(before)
 
 

@@ -1,4 +1,4 @@
-"""What becomes of everything in a forked child, and at the end of the interpreter: all hooks, in their order.
+"""What happens in a forked child and at the end of the interpreter: all hooks, in their order.
 
 The C engine has a hook of its own (csrc/fork.c), which runs before those of Python in a child: its threads, queues and
 locks are whole there. Hooks of the children of other modules, such as processes, stand here, too.
@@ -11,7 +11,7 @@ import os
 
 from kthreads._native import lib
 from kthreads.iteration import for_each
-from kthreads.pools import completions, executor_threads, futures, pool
+from kthreads.pools import completions, executor_threads, pool, python_task
 from kthreads.processes import running
 from kthreads.threads import registry, threading_hooks
 
@@ -19,39 +19,39 @@ __all__: list[str] = []
 
 
 def _in_a_forked_child() -> None:
-    """All that the parent's other threads would have done never comes. Each is done though another one should fail."""
+    """Resets what the parent's other threads would have completed. Every hook runs, even if another one raises."""
     for_each(
-        lambda forget: forget(),
+        lambda reset: reset(),
         (
-            completions.forget_all,  # native tasks, whose futures end; descriptors are closed
-            futures.forget_after_fork,  # Python tasks, likewise
-            executor_threads.forget_all,  # the threads of executors, which start new ones
-            running.forget_all,  # processes, which are the child's siblings
+            completions.reset_after_fork,  # ends the futures of native tasks, closes descriptors
+            python_task.reset_after_fork,  # ends the futures of Python tasks
+            executor_threads.reset_after_fork,  # executors start new threads
+            running.forget_all,  # processes are the child's siblings, not its children
         ),
     )
 
 
 def _as_the_interpreter_begins_to_end() -> None:
-    """Threads can still run Python, and start no new threads."""
+    """Threads can still run Python here, but start no new threads."""
     for_each(
         lambda end: end(),
         (
-            executor_threads.end_all,  # executors: all that was submitted is done
-            pool.cancel_all_waiting,  # pools: what has not begun is not
+            executor_threads.finish_at_exit,  # executors: waits for all tasks
+            pool.close_at_exit,  # pools: cancels the tasks that have not begun
             registry.join_all,  # threads that are not daemons
         ),
     )
 
 
 def _at_its_end() -> None:
-    """No thread of ours enters the interpreter any more, but native functions go on. What they use stays."""
+    """After this no thread enters the interpreter, but native functions continue. Keeps the memory that they use."""
     for_each(
         lambda keep: keep(),
         (
             lib.kt_python_end,
-            pool.keep_all,  # what the threads of pools use,
-            completions.keep_what_runs,  # their tasks,
-            registry.keep_what_runs,  # and daemon threads
+            pool.keep_at_exit,  # what the threads of pools use
+            completions.keep_running_at_exit,  # their tasks
+            registry.keep_what_runs,  # daemon threads
         ),
     )
 

@@ -13,7 +13,7 @@ import pytest
 from interrupt import at_every_opcode
 
 import kthreads
-from kthreads.pools import completions, futures
+from kthreads.pools import completions, python_task
 from kthreads.threads import registry
 
 ADD = "double(double, double)"
@@ -25,15 +25,15 @@ def minus(function):
 
 
 def nothing_is_left_of_python_tasks():
-    futures._sweep_python()
-    assert not futures._python_tasks
+    python_task.sweep()
+    assert not python_task._registered
 
 
 def is_settled(pool):
     """The pool's threads are free, and nobody waits for a task any more."""
     pool.quiesce(timeout=5)
-    completions.collector().collect()
-    assert not completions.collector().pending
+    completions.shared_completions().drain()
+    assert not completions.shared_completions().pending
     nothing_is_left_of_python_tasks()
     registry.sweep()
     assert not registry._running
@@ -130,8 +130,8 @@ def test_an_interrupted_refusal_of_a_submit_leaves_nothing(minus, is_python):
     pool.shutdown()
 
     def check():
-        assert not completions.collector().pending
-        assert not futures._python_tasks
+        assert not completions.shared_completions().pending
+        assert not python_task._registered
 
     def refused():
         with suppress(kthreads.ThreadStateError):
@@ -140,7 +140,7 @@ def test_an_interrupted_refusal_of_a_submit_leaves_nothing(minus, is_python):
             else:
                 pool.submit_many(minus, [1.0] * 3, [2.0] * 3)
 
-    futures._sweep_python()
+    python_task.sweep()
     at_every_opcode(refused, check=check, only_after_calls=True)
 
 
@@ -148,8 +148,8 @@ def test_an_interrupted_submit_of_an_executor_leaves_nothing(minus):
     def check(executor):
         executor.submit(abs, 1).result(5)
         executor.shutdown()
-        completions.collector().collect()
-        assert not completions.collector().pending
+        completions.shared_completions().drain()
+        assert not completions.shared_completions().pending
         nothing_is_left_of_python_tasks()
 
     for fn, args in ((minus, (1, 2)), (abs, (-1,))):
@@ -226,11 +226,11 @@ def test_an_interrupted_cancel_cancels_or_does_not(small_pool, words, gate, is_p
 
 
 def test_interrupted_collecting_calls_all_callbacks_once(small_pool, minus):
-    home = completions.collector()
+    home = completions.shared_completions()
 
     def prepare():
         small_pool.quiesce()  # and so the thread that collects
-        with home._collecting:
+        with home._draining:
             futures = [small_pool.submit(minus, 1, 2) for _ in range(3)]
             calls = []
             for future in futures:
@@ -244,7 +244,7 @@ def test_interrupted_collecting_calls_all_callbacks_once(small_pool, minus):
         is_settled(small_pool)
         assert sorted(map(id, calls)) == sorted(map(id, futures))
 
-    at_every_opcode(lambda _: home.collect(), prepare=prepare, check=check)
+    at_every_opcode(lambda _: home.drain(), prepare=prepare, check=check)
 
 
 # ---- Loops --------------------------------------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def test_an_interrupted_wait_for_the_threads_can_be_made_again(minus, wait):
 
     def check(pool):
         pool.shutdown()
-        assert not completions.collector().pending
+        assert not completions.shared_completions().pending
         nothing_is_left_of_python_tasks()
 
     at_every_opcode(wait, prepare=prepare, check=check)

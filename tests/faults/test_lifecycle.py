@@ -18,7 +18,7 @@ PRELUDE = (
     + """
 import atexit, concurrent.futures, threading
 import kthreads
-from kthreads.pools import completions, executor_threads, futures
+from kthreads.pools import completions, executor_threads, python_task
 from kthreads.threads import registry
 minus = kthreads.symbol(sys.argv[1], "minus", "double(double, double)")
 pass_gate = kthreads.symbol(sys.argv[1], "pass_gate", "int(int *, const int *)")
@@ -40,7 +40,7 @@ def test_hooks_are_registered_in_one_place_alone():
     package = Path(kthreads.__file__).parent
     registers = re.compile(r"register_at_fork\(|atexit\.register\(|at_shutdown\(|_register_atexit\(")
     found = {path.name for path in package.rglob("*.py") if registers.search(path.read_text())}
-    assert found == {"lifecycle.py", "interop.py"}  # the latter defines at_shutdown
+    assert found == {"lifecycle.py", "threading_hooks.py"}  # the latter defines at_shutdown
 
 
 def hooks_of(function):
@@ -50,20 +50,20 @@ def hooks_of(function):
 
 def test_the_hooks_come_in_this_order():
     assert hooks_of(lifecycle._in_a_forked_child) == [
-        "completions.forget_all",
-        "futures.forget_after_fork",
-        "executor_threads.forget_all",
-        "launch.forget_all",
+        "completions.reset_after_fork",
+        "python_task.reset_after_fork",
+        "executor_threads.reset_after_fork",
+        "running.forget_all",
     ]
     assert hooks_of(lifecycle._as_the_interpreter_begins_to_end) == [
-        "executor_threads.end_all",
-        "pool.cancel_all_waiting",
+        "executor_threads.finish_at_exit",
+        "pool.close_at_exit",
         "registry.join_all",
     ]
     assert hooks_of(lifecycle._at_its_end) == [
         "lib.kt_python_end",
-        "pool.keep_all",
-        "completions.keep_what_runs",
+        "pool.keep_at_exit",
+        "completions.keep_running_at_exit",
         "registry.keep_what_runs",
     ]
 
@@ -103,7 +103,7 @@ def test_in_a_child_python_tasks_of_the_parent_are_lost(native_library):
     assert in_child(
         native_library,
         """
-    assert not futures._python_tasks
+    assert not python_task._registered
     assert isinstance(python.exception(0), concurrent.futures.BrokenExecutor)
     assert pool.submit(abs, -1).result(20) == 1
 """,
@@ -131,7 +131,7 @@ from kthreads import lifecycle
 executor = kthreads.ThreadPoolExecutor(2)
 executor.submit(abs, -1).result()
 def fails(): raise RuntimeError("of a hook")
-completions.forget_all = fails
+completions.reset_after_fork = fails
 def use():
     assert not executor._threads
 print(status_of(fork()))

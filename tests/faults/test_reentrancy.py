@@ -45,7 +45,7 @@ def operations(pool, executor, minus):
     yield lambda: executor.submit(abs, -1).result(5)
     yield lambda: pool.submit(minus, 1, 2).add_done_callback(len)
     yield lambda: pool.submit(minus, 1, 2).cancel()
-    yield completions.collector().collect
+    yield completions.shared_completions().drain
     yield lambda: pool.quiesce(timeout=5)
 
 
@@ -64,8 +64,10 @@ def test_a_handler_may_submit_at_any_point(small_pool, executor, minus, number):
     def check():
         finish(submitted)
         small_pool.quiesce(timeout=5)
-        completions.collector().collect()
-        assert not [task for task in completions.collector().pending.values() if task.owner == id(small_pool._engine)]
+        completions.shared_completions().drain()
+        assert not [
+            task for task in completions.shared_completions().pending.values() if task.owner == id(small_pool._handle)
+        ]
 
     at_every_opcode(operation, handler=handler, check=check, may_return=True)
 

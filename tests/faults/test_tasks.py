@@ -15,7 +15,7 @@ from programs import printed
 
 import kthreads
 from kthreads.errors import ThreadLimitError
-from kthreads.pools import completions, futures, handle
+from kthreads.pools import completions, handle, python_task
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ from kthreads.pools import completions
 barrier, found = threading.Barrier(8), []
 def first():
     barrier.wait()
-    found.append(completions.collector())
+    found.append(completions.shared_completions())
 threads = [threading.Thread(target=first) for _ in range(8)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
@@ -137,12 +137,12 @@ print(len(set(map(id, found))), len(completions._all()))
 
 def test_a_task_that_is_submitted_as_the_collector_decides_to_end_comes_back(pool, minus, monkeypatch):
     pool.submit(minus, 1, 2).result()
-    home, seen, decided = completions.collector(), queue.SimpleQueue(), threading.Event()
+    home, seen, decided = completions.shared_completions(), queue.SimpleQueue(), threading.Event()
     awaits = home.awaits
 
     def submits_in_between():
         answer = awaits()
-        if not answer and threading.current_thread().name == "kt-collector" and not decided.is_set():
+        if not answer and threading.current_thread().name == "kt-completions" and not decided.is_set():
             decided.set()
             pool.submit(minus, 1, 2).add_done_callback(seen.put)  # after the look, before the end
         return answer
@@ -167,12 +167,12 @@ def test_a_refused_start_leaves_no_entry(minus, monkeypatch, many):
     with kthreads.Pool(1) as pool:
         pool.submit(minus, 1, 2).result()
         pool.quiesce()
-        monkeypatch.setattr(completions.Collector, "start", refused)
+        monkeypatch.setattr(completions.CompletionQueue, "ensure_drained", refused)
         with pytest.raises(ThreadLimitError):
             pool.submit_many(minus, [1.0] * 9, [2.0] * 9) if many else pool.submit(minus, 1, 2)
         monkeypatch.undo()
         pool.quiesce(timeout=10)
-        assert not completions.collector().pending
+        assert not completions.shared_completions().pending
 
 
 def test_a_refused_submit_leaves_no_entry(minus, monkeypatch):
@@ -182,7 +182,7 @@ def test_a_refused_submit_leaves_no_entry(minus, monkeypatch):
             with pytest.raises(kthreads.ThreadMemoryError):
                 pool.submit(fn, *args)
         monkeypatch.undo()
-        assert pool._engine.tasks() == []
+        assert pool._handle.tasks() == []
 
 
 # ---- Finalizers ---------------------------------------------------------------------------------------------------------
@@ -204,9 +204,9 @@ def test_finalizers_may_submit_while_tasks_are_gone_through(pool, minus):
     try:
         for _ in range(300):
             Submits()
-            pool._engine.tasks()
-            completions.collector().awaits()
-            futures._sweep_python()
+            pool._handle.tasks()
+            completions.shared_completions().awaits()
+            python_task.sweep()
     finally:
         gc.set_threshold(*threshold)
     gc.collect()  # those that are left end here, not in a later test, whose pool is another

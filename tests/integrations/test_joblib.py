@@ -64,7 +64,7 @@ def test_a_native_call_needs_no_interpreter_on_its_worker(native_library):
     kinds = set()
     with parallel_config(backend=Recording()):
         Parallel(n_jobs=2)(delayed(GETTID)() for _ in range(4))
-    assert kinds == {kthreads.pools.futures.TaskFuture}
+    assert kinds == {kthreads.pools.native_task.NativeFuture}
 
 
 def test_all_workers_means_the_default_number():

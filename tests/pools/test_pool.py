@@ -74,7 +74,7 @@ def test_a_native_initializer_runs(gate):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_after_a_failed_initializer_the_pool_takes_no_work():
     pool = kthreads.Pool(2, initializer=lambda: 1 / 0)
-    while not pool._engine.broken:
+    while not pool._handle.broken:
         time.sleep(0.001)
     with pytest.raises(kthreads.ThreadStateError, match="initializer failed") as caught:
         pool.submit(abs, 1)

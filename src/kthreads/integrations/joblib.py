@@ -14,7 +14,7 @@ from joblib.parallel import ParallelBackendBase, register_parallel_backend
 
 from kthreads.functions.function import is_native, native
 from kthreads.limits import default_workers
-from kthreads.pools.futures import TaskFuture
+from kthreads.pools.native_task import NativeFuture
 from kthreads.pools.pool import Pool
 
 __all__ = ["KThreadsBackend", "register"]
@@ -95,7 +95,7 @@ class KThreadsBackend(ParallelBackendBase):
 
     def retrieve_result_callback(self, out: Future[Any]) -> list[Any]:
         """The results of a batch."""
-        return [out.result()] if isinstance(out, TaskFuture) else out.result()
+        return [out.result()] if isinstance(out, NativeFuture) else out.result()
 
     def terminate(self) -> None:
         pool, self._pool = self._pool, None

@@ -14,8 +14,7 @@ import kthreads
 from kthreads import limits
 from kthreads._native import lib
 from kthreads.errors import ThreadStateError
-from kthreads.iteration import snapshot
-from kthreads.pools.pool import Pool, _pools
+from kthreads.pools.pool import Pool, open_pools
 
 __all__ = ["KThreadsController", "register"]
 
@@ -48,22 +47,18 @@ class KThreadsController(threadpoolctl.LibController):
 
     def set_additional_attributes(self) -> None:
         """Adds to what `threadpool_info` tells: `pools`, the workers of each."""
-        self.pools = [pool.workers for pool in _open_pools()]
+        self.pools = [pool.workers for pool in open_pools()]
 
     def get_num_threads(self) -> int:
-        return max([limits.default_workers(), *(pool.workers for pool in _open_pools())])
+        return max([limits.default_workers(), *(pool.workers for pool in open_pools())])
 
     def set_num_threads(self, num_threads: int) -> None:
         limits.limit_default_workers(min(num_threads, lib.KT_POOL_WORKERS_MAX))  # more is no limit
-        for pool in _open_pools():
+        for pool in open_pools():
             _limit(pool, num_threads)
 
     def get_version(self) -> str:
         return kthreads.__version__
-
-
-def _open_pools() -> list[Pool]:
-    return [pool for pool in snapshot(_pools) if not pool._engine.refusal]
 
 
 def _limit(pool: Pool, most: int) -> None:

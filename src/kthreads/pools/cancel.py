@@ -1,4 +1,4 @@
-"""A flag that stops parallel loops, and that native functions can read."""
+"""A flag that stops parallel loops and that native functions can read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["CancelToken"]
 
 
 class CancelToken:
-    """Stops the loops that it is given to (``cancel=``), from any thread, for good.
+    """Stops the loops that it is passed to (``cancel=``). Any thread may cancel it; this cannot be undone.
 
-    Passed among a body's arguments, for a parameter ``const volatile int *``, it is the address of an int that is not 0
-    once the token is cancelled: a long chunk can look at it and return early.
+    As an argument of a body, for a parameter ``const volatile int *``, it is the address of an int that becomes non-zero
+    when the token is cancelled. A long chunk can read it and return early.
     """
 
     __slots__ = ("cdata",)
@@ -22,7 +22,7 @@ class CancelToken:
         self.cdata: Any = ffi.new("int32_t *")
 
     def cancel(self) -> None:
-        """Stops what it was given to: no further chunk is handed out. Safe in signal handlers."""
+        """Stops the loops: their workers begin no more chunks. A signal handler may call it."""
         lib.kt_cancel(self.cdata)
 
     @property

@@ -1,12 +1,12 @@
-"""Where tasks come back to Python.
+"""Completion queues: where native tasks come back to Python.
 
-A worker that has run a native function does not take the GIL: it puts the task among those that have come back, and
-rings one eventfd for all of them, at once where somebody has asked to be told, else when it has nothing else to do. A
-collector hears it and settles their futures: a thread for futures of concurrent.futures, an event loop for those that
-it awaits.
+A worker that has run a native function does not take the GIL. It puts the task into the engine's completion queue and
+writes to the eventfd of that queue: at once where a caller watches the task, else when the worker is idle. A reader of
+the eventfd drains the queue, which settles the futures of the tasks: a thread does so for futures of
+concurrent.futures, an event loop for the tasks that it awaits.
 
-Signal handlers and finalizers may submit tasks at any point of what is here. So nothing that submits takes a lock:
-collections change by single steps that are atomic, and what a loop goes through is a copy.
+Signal handlers and finalizers may submit tasks at any point of this file. So no step of a submission takes a lock:
+collections change by single atomic steps, and loops go through copies.
 """
 
 from __future__ import annotations
@@ -19,268 +19,264 @@ import weakref
 from concurrent.futures import _base as base
 from typing import Any, Protocol
 
+from kthreads import deadline
 from kthreads._native import ffi, lib
 from kthreads.errors import ThreadStateError, check
 from kthreads.iteration import for_each
 from kthreads.threads.thread import Thread
 
-__all__ = ["Collector", "collector", "collector_of", "forget_all", "keep_what_runs", "native_tasks_of"]
+__all__ = [
+    "CompletionQueue", "Pending", "completions_of", "keep_running_at_exit", "native_tasks_of", "next_tag",
+    "remove_closed_event_loops", "reset_after_fork", "shared_completions",
+]  # fmt: skip
 
-LEAST = 256
+_LEAST = 256
 next_tag = itertools.count(1).__next__
-_COMING_BACK = frozenset([lib.KT_TASK_QUEUED, lib.KT_TASK_RUNNING, lib.KT_TASK_DONE])
+_WILL_COMPLETE = frozenset([lib.KT_TASK_QUEUED, lib.KT_TASK_RUNNING, lib.KT_TASK_DONE])
 _state_of = lib.kt_task_state_of
 
 
-class Expected(Protocol):
-    """What waits for a task to come back: a future, or what stands for several."""
+class Pending(Protocol):
+    """What waits for a native task to complete: a future, or a unit of several calls.
+
+    Attributes:
+        owner: a number that is the same for all tasks of one pool.
+        task: the ``kt_task *``.
+    """
 
     owner: int
     task: Any
 
     def settle(self) -> None:
-        """The task has come back, or was cancelled. Called again after an exception, it goes on where it was."""
+        """Takes over the outcome of a task that has completed or was cancelled. Called again after an exception, it
+        continues where it stopped."""
 
-    def cancel(self) -> bool:
-        """Keeps what has not begun from beginning."""
-
-    def fail(self, error: BaseException) -> None:
-        """The same, with an exception as its result."""
-
-    def withdraw(self) -> None:
-        """Nobody expects it any more."""
-
-    def lose(self) -> None:
-        """This is a forked child, where the task never comes back."""
+    def abandon_in_child(self) -> None:
+        """Ends in a forked child, where the task never completes."""
 
 
-class _Service:
-    """The thread of a collector.
+class _DrainThread:
+    """The thread that drains a completion queue.
 
     Attributes:
-        has_begun: it runs, and will see what comes back from now on.
-        is_to_end: as soon as nothing is expected.
+        has_begun: the thread runs, and sees all tasks that complete from now on.
+        is_to_end: the thread ends as soon as no task is pending.
     """
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, queue: CompletionQueue) -> None:
         self.has_begun = self.is_to_end = False
-        self.thread = Thread(lambda: collector.serve(self), name="kt-collector", daemon=True)
+        self.thread = Thread(lambda: queue.run_thread(self), name="kt-completions", daemon=True)
 
 
-class Collector:
-    """Where tasks come back: those that it waits for, by their tags.
+class CompletionQueue:
+    """A completion queue of the engine, and the tasks that are to come back through it.
+
+    Args:
+        by_event_loop: whether an event loop drains the queue, instead of a thread.
 
     Attributes:
-        pending: what waits for tasks that have not come back, whose memory they keep until then.
+        pending: by their tags, what waits for tasks that have not completed. It keeps the memory of the tasks alive.
         cdata: the ``kt_completions *``.
-        fd: a descriptor that is readable when tasks have come back.
+        fd: the eventfd, which is readable when tasks have completed.
     """
 
-    def __init__(self, event_loop: Any = None) -> None:
-        self.pending: dict[int, Expected] = {}
-        self._ring_at = LEAST
-        self._event_loop = None if event_loop is None else weakref.ref(event_loop)
-        self._services: dict[str, _Service] = {}  # one at most; a dict, as its setdefault is atomic
-        self._retired: set[_Service] = set()  # those that were told to end and were not seen to have ended
-        self._collecting = threading.RLock()  # callbacks may collect
-        self._came: dict[int, Expected] = {}  # what has come back and is not settled yet
-        self._taking = False
-        self._first = ffi.new("kt_task **")  # where the engine puts what has come back
-        self._place = ffi.gc(ffi.new("kt_completions **"), lib.kt_python_completions_free)
-        check(lib.kt_completions_new(self._place), "making an eventfd")
-        self.cdata = self._place[0]
+    def __init__(self, by_event_loop: bool = False) -> None:
+        self.pending: dict[int, Pending] = {}
+        self._notify_at = _LEAST
+        self._by_event_loop = by_event_loop
+        self._threads: dict[str, _DrainThread] = {}  # at most one, "now"; a dict, as its setdefault is atomic
+        self._stopping: set[_DrainThread] = set()  # were told to end, and have not been seen to end
+        self._draining = threading.RLock()  # reentrant, as callbacks may drain
+        self._completed: dict[int, Pending] = {}  # completed, and not settled yet
+        self._is_taking = False
+        self._first = ffi.new("kt_task **")  # where the engine puts the list of completed tasks
+        self._cdata_at = ffi.gc(ffi.new("kt_completions **"), lib.kt_python_completions_free)
+        check(lib.kt_completions_new(self._cdata_at), "making an eventfd")
+        self.cdata = self._cdata_at[0]
         self.fd: int = lib.kt_completions_fd(self.cdata)
 
-    def expect(self, tag: int, expected: Expected) -> None:
-        """Waits for one more. Each time the number has doubled, those that are back are collected."""
-        self.pending[tag] = expected
-        if len(self.pending) >= self._ring_at:
-            self._ring_at = max(LEAST, 2 * len(self.pending))
-            self._ring()
+    def expect(self, tag: int, pending: Pending) -> None:
+        """Enters a task that will be submitted. Each time the number of entries has doubled, the queue is drained."""
+        self.pending[tag] = pending
+        if len(self.pending) >= self._notify_at:
+            self._notify_at = max(_LEAST, 2 * len(self.pending))
+            self._notify()
 
-    def _ring(self) -> None:
+    def _notify(self) -> None:
         os.eventfd_write(self.fd, 1)
 
     def awaits(self) -> bool:
-        """Whether something will come back that it does not have yet."""
-        return any(_state_of(each.task) in _COMING_BACK for each in self.pending.copy().values())
+        """Whether a task will complete, or has completed and is not settled."""
+        return any(_state_of(each.task) in _WILL_COMPLETE for each in self.pending.copy().values())
 
-    def futures_of(self, owner: int) -> list[Expected]:
-        """Those that this owner waits for."""
-        return [future for future in self.pending.copy().values() if future.owner == owner]
+    def tasks_of(self, owner: int) -> list[Pending]:
+        """The pending tasks of one owner."""
+        return [each for each in self.pending.copy().values() if each.owner == owner]
 
-    # ---- Collecting --------------------------------------------------------------------------------------------------
-
-    def collect(self) -> None:
-        """Settles the futures of tasks that have come back, which calls their callbacks. All are settled when this
-        returns, those that another thread has taken over included. What a callback raises that is no Exception, or a
-        signal handler, comes when that is done."""
-        with self._collecting:
-            if self._taking:
-                return  # a signal handler: what it has interrupted goes on after it
+    def drain(self) -> None:
+        """Settles the futures of all tasks that have completed, which calls their callbacks. When it returns all of them
+        are settled, also those that another thread has begun to settle. It goes on to the end after a callback or a
+        signal handler has raised an exception, and then raises the first one."""
+        with self._draining:
+            if self._is_taking:
+                return  # this is a signal handler; the drain that it has interrupted continues after it
             failure: BaseException | None = None
             while True:
                 try:
                     self._take()
-                    if not self._came:
+                    if not self._completed:
                         break
                     self._settle()
                 except BaseException as error:
                     failure = failure or error
-        service = self._services.get("now")
-        if service is not None and service.is_to_end:
-            self._ring()  # this may have taken the bell that was to end the thread
+        drain_thread = self._threads.get("now")
+        if drain_thread is not None and drain_thread.is_to_end:
+            self._notify()  # this drain may have read the notification that was to end the thread
         if failure is not None:
             try:
                 raise failure
             finally:
-                failure = None  # its traceback has this frame
+                failure = None  # its traceback refers to this frame
 
     def _take(self) -> None:
-        """Moves what has come back to `_came`. Begun again after an exception, it finds all where it was."""
+        """Moves completed tasks to `_completed`. Called again after an exception, it finds all of them unchanged."""
         first = self._first
         try:
-            self._taking = True  # the list is not to be changed, and nobody is to let go of what is in it
+            self._is_taking = True  # until the list has been read, no other drain may change it or free its tasks
             lib.kt_completions_take(self.cdata, first)
             task = first[0]
             while task:
-                if (expected := self.pending.get(task.tag)) is not None:
-                    self._came[task.tag] = expected
+                if (pending := self.pending.get(task.tag)) is not None:
+                    self._completed[task.tag] = pending
                 task = task.link
             first[0] = ffi.NULL
         finally:
-            self._taking = False
+            self._is_taking = False
 
     def _settle(self) -> None:
-        for tag, expected in list(self._came.items()):
-            expected.settle()
+        for tag, pending in list(self._completed.items()):
+            pending.settle()
             self.pending.pop(tag, None)
-            self._came.pop(tag, None)
+            self._completed.pop(tag, None)
 
-    # ---- The thread --------------------------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Starts the thread that collects, unless it runs or an event loop collects."""
-        service = self._services.get("now")
-        if (service is None or not service.has_begun) and self._event_loop is None:
-            service = self._services.setdefault("now", _Service(self))
+    def ensure_drained(self) -> None:
+        """Starts the thread that drains the queue, unless it runs already or an event loop drains the queue."""
+        drain_thread = self._threads.get("now")
+        if (drain_thread is None or not drain_thread.has_begun) and not self._by_event_loop:
+            drain_thread = self._threads.setdefault("now", _DrainThread(self))
             try:
-                service.thread.start()
+                drain_thread.thread.start()
             except ThreadStateError:
-                return  # somebody else has started it
+                return  # another caller has started it
 
-    def serve(self, service: _Service) -> None:
-        """What the thread does."""
+    def run_thread(self, drain_thread: _DrainThread) -> None:
+        """Drains the queue until the thread is told to end. The body of the thread."""
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
-        service.has_begun = True
+        drain_thread.has_begun = True
         try:
-            while not (service.is_to_end and not self.awaits() and self._retires(service)):
+            while not (drain_thread.is_to_end and not self.awaits() and self._steps_down(drain_thread)):
                 poll.poll()
-                self._collect_whatever_callbacks_raise()
+                self._drain_and_log()
         finally:
-            if self._services.get("now") is service:
-                self._services.pop("now", None)
+            if self._threads.get("now") is drain_thread:
+                self._threads.pop("now", None)
 
-    def _collect_whatever_callbacks_raise(self) -> None:
+    def _drain_and_log(self) -> None:
         try:
-            self.collect()
+            self.drain()
         except BaseException:
             base.LOGGER.critical("Exception in a callback of a future:", exc_info=True)
 
-    def _retires(self, service: _Service) -> bool:
-        """Leaves its place. Whoever submits queues first and looks at the place afterwards; this is the other way round:
-        one of the two sees the other, and there is a thread for what was queued."""
-        self._services.pop("now", None)
-        return not self.awaits() or self._services.setdefault("now", service) is not service
+    def _steps_down(self, drain_thread: _DrainThread) -> bool:
+        """Removes the thread's entry; returns False if the thread has to go on. A submitter queues first and looks at
+        the entry afterwards; the thread removes the entry first and looks for tasks afterwards. So one of the two sees
+        the other, and a thread is there for what was queued."""
+        self._threads.pop("now", None)
+        return not self.awaits() or self._threads.setdefault("now", drain_thread) is not drain_thread
 
     def stop(self) -> None:
-        """Ends the thread, if no task is on its way back. It starts again when it is needed."""
-        self.collect()
-        service = self._services.get("now")
-        if service is not None:
-            service.is_to_end = True
-            self._retired.add(service)
-            self._ring()
-        for service in self._retired.copy():  # others of earlier stops, which may be about to end, among them
-            while service.thread.is_alive() and not self.awaits():  # a handler may submit, and the thread then stays
-                if service.thread is threading.current_thread():
+        """Ends the thread, if no task is pending. The next submission starts it again."""
+        self.drain()
+        drain_thread = self._threads.get("now")
+        if drain_thread is not None:
+            drain_thread.is_to_end = True
+            self._stopping.add(drain_thread)
+            self._notify()
+        for drain_thread in self._stopping.copy():  # also threads of earlier calls that have not ended yet
+            # A signal handler may submit a task; the thread then stays.
+            while drain_thread.thread.is_alive() and not self.awaits():
+                if drain_thread.thread is threading.current_thread():
                     return
-                service.thread.join(0.04)
-            if not service.thread.is_alive():
-                self._retired.discard(service)
+                drain_thread.thread.join(deadline.SLICE_NS / 1e9)
+            if not drain_thread.thread.is_alive():
+                self._stopping.discard(drain_thread)
 
-    # ---- Fork --------------------------------------------------------------------------------------------------------
-
-    def forget(self) -> None:
-        """In a forked child: what the parent's threads do never comes back here."""
-        lost, self.pending, self._came = list(self.pending.values()), {}, {}
-        self._services, self._retired = {}, set()
-        self._collecting, self._taking = threading.RLock(), False
-        self.cdata = self._place = None  # closes the descriptor, while it still is this one
-        for_each(lambda expected: expected.lose(), lost)
+    def reset_after_fork(self) -> None:
+        """In a forked child: ends the tasks of the parent, which never complete here, and closes the eventfd."""
+        abandoned, self.pending, self._completed = list(self.pending.values()), {}, {}
+        self._threads, self._stopping = {}, set()
+        self._draining, self._is_taking = threading.RLock(), False
+        self.cdata = self._cdata_at = None  # closes the descriptor while its number still means the eventfd
+        for_each(lambda pending: pending.abandon_in_child(), abandoned)
 
 
-# ---- All of them -----------------------------------------------------------------------------------------------------
-
-_shared: dict[None, Collector] = {}  # that of concurrent.futures; a dict, as its setdefault is atomic
-_watched: weakref.WeakKeyDictionary[Any, Collector] = weakref.WeakKeyDictionary()
-_of_event_loops: set[Collector] = set()  # also those whose event loop is gone before all has come back
+_shared: dict[None, CompletionQueue] = {}  # the queue of concurrent.futures; a dict, as its setdefault is atomic
+_watched: weakref.WeakKeyDictionary[Any, CompletionQueue] = weakref.WeakKeyDictionary()
+_of_event_loops: dict[CompletionQueue, weakref.ref[Any]] = {}  # also those whose event loop ended before their tasks
 
 
-def _all() -> list[Collector]:
+def _all() -> list[CompletionQueue]:
     return [*_shared.copy().values(), *_of_event_loops.copy()]
 
 
-def collector() -> Collector:
-    """The one that serves futures of concurrent.futures; its thread runs while somebody may need it."""
+def shared_completions() -> CompletionQueue:
+    """The queue for futures of concurrent.futures. Its thread runs while a task is pending."""
     found = _shared.get(None)
     if found is None:
-        found = _shared.setdefault(None, Collector())
+        found = _shared.setdefault(None, CompletionQueue())
     return found
 
 
-def collector_of(event_loop: Any) -> Collector:
-    """The one that this asyncio event loop watches. Called on the loop's thread."""
+def completions_of(event_loop: Any) -> CompletionQueue:
+    """The queue that an asyncio event loop drains. Called on the thread of the event loop."""
     found = _watched.get(event_loop)
     if found is None:
-        _sweep()
-        found = Collector(event_loop)
-        _of_event_loops.add(found)
-        event_loop.add_reader(found.fd, found.collect)
+        remove_closed_event_loops()
+        found = CompletionQueue(by_event_loop=True)
+        _of_event_loops[found] = weakref.ref(event_loop)
+        event_loop.add_reader(found.fd, found.drain)
         _watched[event_loop] = found
     return found
 
 
-def _sweep() -> None:
-    """Lets go of the collectors of event loops that are closed, once all of their tasks have come back."""
-    for each in _of_event_loops.copy():
-        if each._event_loop is None:
-            continue
-        event_loop = each._event_loop()
+def remove_closed_event_loops() -> None:
+    """Removes the queues of closed event loops once all of their tasks have completed."""
+    for each, of in _of_event_loops.copy().items():
+        event_loop = of()
         if event_loop is None or event_loop.is_closed():
-            each.collect()
+            each.drain()
             if not each.pending:
-                _of_event_loops.discard(each)
+                _of_event_loops.pop(each, None)
 
 
-def native_tasks_of(owner: int) -> list[Expected]:
-    """The tasks of one pool that have not come back."""
-    return [future for each in _all() for future in each.futures_of(owner)]
+def native_tasks_of(owner: int) -> list[Pending]:
+    """The native tasks of one pool that have not completed."""
+    return [pending for each in _all() for pending in each.tasks_of(owner)]
 
 
-def keep_what_runs() -> None:
-    """At the end of the interpreter: native functions that run go on using their tasks."""
+def keep_running_at_exit() -> None:
+    """At the end of the interpreter: keeps the memory of tasks that native functions still use."""
     for each in _all():
         if each.pending:
             lib.kt_python_keep(ffi.cast("void *", id(each)))
 
 
-def forget_all() -> None:
-    """In a forked child, which has no event loop that runs, and tasks of its own only. It makes a collector when it has
-    one: until then it has no descriptor that it did not ask for."""
+def reset_after_fork() -> None:
+    """In a forked child: ends the parent's tasks, and removes its queues. The child makes a queue when it needs one; until
+    then it has no descriptor that it did not ask for."""
     for each in _all():
-        each.forget()
+        each.reset_after_fork()
     _watched.clear()
     _of_event_loops.clear()
     _shared.clear()

@@ -1,7 +1,7 @@
-"""Kernel threads that are started as tasks need them and serve one queue of tasks for as long as it lasts.
+"""The threads of an executor: they start as tasks need them, and serve one queue of tasks for as long as it exists.
 
-They are `Thread` objects that lend themselves to an engine's pool: native and Python tasks wait in its one queue, in their
-order, and a thread keeps its Python state: what a task leaves in threading.local() the next one on that thread finds.
+They are `Thread` objects that serve a pool of the engine. Native and Python tasks wait in its one queue, in their order. A
+thread keeps its Python state: a task finds in threading.local() what the previous task on that thread has left there.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from kthreads import limits
 from kthreads._native import ffi, lib
 from kthreads.errors import KThreadsError
 from kthreads.iteration import for_each, snapshot
-from kthreads.pools.completions import collector
-from kthreads.pools.futures import Submitted
-from kthreads.pools.handle import Engine
+from kthreads.pools.completions import shared_completions
+from kthreads.pools.handle import PoolHandle
 from kthreads.pools.settings import SPIN_NS, WAIT_SPIN_NS
+from kthreads.pools.tasks import Task
 from kthreads.threads.thread import Thread
 
-__all__ = ["BROKEN", "Crew", "Worker", "end_all", "forget_all"]
+__all__ = ["BROKEN", "ExecutorThread", "ExecutorThreads", "finish_at_exit", "reset_after_fork"]
 
-_QUEUE_SIZE = 1024  # what waits beyond it costs a mutex
+_QUEUE_SIZE = 1024  # tasks beyond these wait in a list that a mutex guards
 
 _unfinished = lib.kt_pool_unfinished
 BROKEN = "A thread initializer failed, the thread pool is not usable anymore"
@@ -35,142 +35,136 @@ BROKEN = "A thread initializer failed, the thread pool is not usable anymore"
 
 @functools.cache
 def _cpus() -> int:
-    """Counted once, to decide who may spin: reading the quota takes longer than making a crew."""
+    """Counted once, to decide whether threads spin: to read the quota takes longer than to make an executor."""
     return limits.cpu_count()
 
 
-_crews: weakref.WeakSet[Crew] = weakref.WeakSet()
-_ending = False
+_all: weakref.WeakSet[ExecutorThreads] = weakref.WeakSet()
+_interpreter_is_ending = False
 
 
-class Crew:
-    """The threads and what they have in common. They keep it alive, and end when it is closed and all tasks are done.
+class ExecutorThreads:
+    """The threads, and the pool that they serve. They keep this object alive, and end when it is closed and all tasks are
+    done.
 
     Args:
-        most: how many threads there may be.
-        name: what theirs begin with.
-        prepare: what each calls as it begins; when that fails the crew is broken.
+        most: the largest number of threads.
+        name: what the names of the threads begin with.
+        initializer: what each thread calls as it begins. If it fails, the executor is broken.
 
     Attributes:
-        engine: the pool that they serve.
-        threads: those that were started, by their numbers.
+        handle: the pool that the threads serve.
+        threads: the started threads, by their numbers.
     """
 
-    def __init__(self, most: int, name: str, prepare: Callable[[], Any] | None) -> None:
-        self.threads: dict[int, Worker] = {}
-        self._name, self._prepare = name, prepare
-        # Reentrant: signal handlers may submit, and the garbage collector may close, at any point.
+    def __init__(self, most: int, name: str, initializer: Callable[[], Any] | None) -> None:
+        self.threads: dict[int, ExecutorThread] = {}
+        self._name, self._initializer = name, initializer
+        # Reentrant: a signal handler may submit, and the garbage collector may close, at any point.
         self._lock = threading.RLock()
         self._most = min(most, lib.KT_POOL_WORKERS_MAX)
-        self.engine = Engine(None, _error, WAIT_SPIN_NS if _cpus() > 1 else 0)
-        if _ending:
-            self.engine.close(_after_exit)
+        self.handle = PoolHandle(None, _error, WAIT_SPIN_NS if _cpus() > 1 else 0)
+        if _interpreter_is_ending:
+            self.handle.close(_after_exit)
         spec = ffi.new("kt_pool_spec *")
         spec.workers, spec.cpus, spec.spin_ns, spec.queue_size = self._most, _cpus(), SPIN_NS, _QUEUE_SIZE
         spec.options = lib.KT_POOL_LENT | lib.KT_POOL_UNBOUNDED
-        self.engine.start(spec)
-        _crews.add(self)
+        self.handle.start(spec)
+        _all.add(self)
 
-    # ---- Tasks -------------------------------------------------------------------------------------------------------
-
-    def submit(self, task: Submitted) -> None:
-        """Queues a task of this crew's engine.
+    def submit(self, task: Task) -> None:
+        """Queues a task that was made by this object's `handle`.
 
         Raises:
-            RuntimeError: no tasks are taken any more; BrokenThreadPool is one, too.
+            RuntimeError: the executor is shut down; or BrokenThreadPool, which is a RuntimeError, too.
             ThreadLimitError, ThreadMemoryError: there is no thread, and none could be started.
         """
-        engine = self.engine
+        handle = self.handle
         with self._lock:
-            engine.taking()
-            if len(self.threads) < self._most and _unfinished(engine.handle) >= len(self.threads):
+            handle.open_cdata()
+            if len(self.threads) < self._most and _unfinished(handle.cdata) >= len(self.threads):
                 self._start_another()
-            engine.submit([task])
-            # A signal handler may have closed it since, and the threads may be gone.
-            if engine.refusal is not None and task.cancel():
-                engine.taking()
+            handle.submit([task])
+            # A signal handler may have closed the pool in between, and the threads may have ended.
+            if handle.closed_error is not None and task.cancel():
+                handle.open_cdata()
 
     def _start_another(self) -> None:
-        """Whatever a signal handler or finalizer does here meanwhile, no two threads get one number."""
+        """Starts one more thread. No two threads get one number, even if a signal handler or a finalizer starts one, too."""
         for number in range(1, self._most + 1):
             if number not in self.threads:
-                worker = Worker(self, number, f"{self._name}_{number - 1}")
-                if self._start(worker, number):
+                thread = ExecutorThread(self, number, f"{self._name}_{number - 1}")
+                if self._start(thread, number):
                     return
 
-    def _start(self, worker: Worker, number: int) -> bool:
+    def _start(self, thread: ExecutorThread, number: int) -> bool:
         """Returns False when the number is taken."""
         try:
-            if self.threads.setdefault(number, worker) is not worker:
+            if self.threads.setdefault(number, thread) is not thread:
                 return False
-            worker.start()
+            thread.start()
         except BaseException as error:
-            if self.threads.get(number) is worker and not worker.is_alive():
+            if self.threads.get(number) is thread and not thread.is_alive():
                 del self.threads[number]
             if self.threads and isinstance(error, KThreadsError):
-                return True  # there are others
+                return True  # the threads that there are do the task
             raise
-        worker.up.wait()  # as threading.Thread.start does, so that a task begins though the submitter is busy
+        thread.has_begun.wait()  # as threading.Thread.start does, so that the task begins though the submitter is busy
         return True
 
     def serve(self, number: int) -> None:
-        """Does tasks on a thread, from its beginning to its end."""
-        if self._prepare is not None:
+        """Runs tasks on the calling thread until the pool is closed and its queue is empty."""
+        if self._initializer is not None:
             try:
-                self._prepare()
+                self._initializer()
             except BaseException:
                 base.LOGGER.critical("Exception in initializer:", exc_info=True)
-                self._break()
-        lib.kt_pool_serve(self.engine.handle, number)
+                self._mark_broken()
+        lib.kt_pool_serve(self.handle.cdata, number)
 
-    # ---- The end ---------------------------------------------------------------------------------------------------------
-
-    def close(self, refusal: Callable[[], Exception] | None = None) -> None:
-        """Takes no more tasks; the threads end when those that there are have been done."""
+    def close(self, closed_error: Callable[[], Exception] | None = None) -> None:
+        """Takes no more tasks. The threads end when the tasks in the queue are done."""
         with self._lock:
-            self.engine.close(refusal or _after_shutdown)
-            lib.kt_pool_close(self.engine.handle)
+            self.handle.close(closed_error or _after_shutdown)
+            lib.kt_pool_close(self.handle.cdata)
 
     def join(self) -> None:
-        """Waits until the threads have ended, once it is closed, and all callbacks have been called."""
-        for worker in snapshot(self.threads.values()):
-            worker.join()
+        """Waits, after `close`, until the threads have ended and all callbacks have been called."""
+        for thread in snapshot(self.threads.values()):
+            thread.join()
         if self.threads:
-            collector().collect()
+            shared_completions().drain()
 
-    def _break(self) -> None:
-        """Takes no more tasks, and fails those that have not begun."""
+    def _mark_broken(self) -> None:
+        """Takes no more tasks. The tasks that have not begun fail."""
         with self._lock:
-            self.engine.break_off(_broken)
-            lib.kt_pool_break(self.engine.handle)
-            lib.kt_pool_close(self.engine.handle)
+            self.handle.mark_broken(_broken)
+            lib.kt_pool_break(self.handle.cdata)
+            lib.kt_pool_close(self.handle.cdata)
 
-    def forget(self) -> None:
-        """In a forked child: the threads are the parent's."""
+    def reset_after_fork(self) -> None:
+        """In a forked child: removes the threads, which are the parent's."""
         self._lock = threading.RLock()
         self.threads.clear()
 
 
-class Worker(Thread):
-    """A thread of a crew, in which its number is one from 1.
+class ExecutorThread(Thread):
+    """One thread of an executor.
 
     Attributes:
-        up: it runs.
+        has_begun: set when the thread runs.
     """
 
-    def __init__(self, crew: Crew, number: int, name: str) -> None:
+    def __init__(self, group: ExecutorThreads, number: int, name: str) -> None:
         super().__init__(name=name, daemon=False)
-        self._crew: Crew | None = crew
-        self._place_in_crew, self.up = number, threading.Event()
+        self._group: ExecutorThreads | None = group
+        self._worker_number, self.has_begun = number, threading.Event()
 
     def run(self) -> None:
-        self.up.set()
-        crew, self._crew = self._crew, None
-        assert crew is not None
-        crew.serve(self._place_in_crew)
-
-
-# ---- Why no task is taken ----------------------------------------------------------------------------------------------
+        self.has_begun.set()
+        group, self._group = self._group, None
+        assert group is not None
+        group.serve(self._worker_number)
 
 
 def _after_shutdown() -> Exception:
@@ -189,18 +183,15 @@ def _error(code: int) -> Exception:
     return OSError(code, f"making a queue of tasks: {os.strerror(code)}")
 
 
-# ---- Exit and fork -----------------------------------------------------------------------------------------------------
+def finish_at_exit() -> None:
+    """As the interpreter begins to end: closes all executors and waits for their tasks, as the standard executor does."""
+    global _interpreter_is_ending
+    _interpreter_is_ending = True
+    executors = snapshot(_all)
+    for_each(lambda each: each.close(_after_exit), executors)
+    for_each(ExecutorThreads.join, executors)
 
 
-def end_all() -> None:
-    """As the interpreter begins to end: what was submitted is done first, as by the standard executor."""
-    global _ending
-    _ending = True
-    crews = snapshot(_crews)
-    for_each(lambda crew: crew.close(_after_exit), crews)
-    for_each(Crew.join, crews)
-
-
-def forget_all() -> None:
-    """In a forked child, where none of the threads are."""
-    for_each(Crew.forget, list(_crews))
+def reset_after_fork() -> None:
+    """In a forked child: removes the threads of all executors, which are the parent's."""
+    for_each(ExecutorThreads.reset_after_fork, list(_all))

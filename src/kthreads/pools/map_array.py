@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from kthreads._native import ffi, lib
 from kthreads.functions.element_types import ITEMS
 from kthreads.functions.function import NativeFunction, native
 from kthreads.functions.signature import CType
 from kthreads.pools.cancel import CancelToken
+from kthreads.pools.handle import PoolHandle
 from kthreads.pools.loop import Loop
 
 __all__ = ["map_array"]
@@ -19,64 +20,22 @@ _MAP, _NUMBERS = ffi.typeof("kt_map *"), ffi.typeof("int64_t[]")
 _FUNCTION, _SHAPE, _ITEMS_AT = ffi.typeof("kt_function"), ffi.typeof("uint64_t *"), ffi.typeof("void *")
 _new, _cast = ffi.new, ffi.cast
 
-
-class HasHandle(Protocol):
-    """What a map needs of a pool."""
-
-    @property
-    def _engine(self) -> Any: ...
-    @property
-    def workers(self) -> int: ...
-
-
-_GRAIN_MOST = 65536  # lest Ctrl-C waits long for chunks to end
-_PYTHON_NUMBERS = (int, float)  # these very types: what derives from them, as NumPy's own, has a type of its own
+_MOST_GRAIN = 65536  # a larger chunk would delay Ctrl-C
+_PYTHON_NUMBERS = (int, float)  # exactly these: a subclass, such as NumPy's, has a dtype of its own
 
 
 def map_array(
-    pool: HasHandle,
+    handle: PoolHandle,
     fn: Any,
-    /,
-    *arrays: Any,
-    out: Any = None,
-    grain: int | None = None,
-    schedule: str = "dynamic",
-    workers: int | None = None,
-    timeout: float | None = None,
-    cancel: CancelToken | None = None,
+    arrays: tuple[Any, ...],
+    out: Any,
+    grain: int | None,
+    schedule: str,
+    workers: int | None,
+    timeout: float | None,
+    cancel: CancelToken | None,
 ) -> Any:
-    """Calls a native function for each element of arrays, on all workers at once, without the GIL: what a NumPy ufunc
-    of that one function would do, in parallel. Needs NumPy.
-
-    Args:
-        fn: a native function (see `native`) of numbers that returns a number: ``double(double)``, ``int(int, double)``.
-            It is called once for each element of the result, in no particular order.
-        arrays: one for each parameter, or what `numpy.asarray` makes one of. Shapes are broadcast. Any strides, byte
-            order and alignment will do. Types must be the parameters', or convert to them by NumPy's casting rule
-            "safe"; a converted array is a copy. A Python int or float has no type of its own, and must be in the range of
-            the parameter's.
-        out: an array for the result, of the broadcast shape, of a type that the function's converts to by NumPy's
-            casting rule "same_kind". It may be one of `arrays`; where it shares memory with them otherwise, is of another
-            type, or has elements that share memory with each other, the result is computed elsewhere and then copied.
-        grain: elements in a chunk; when None it is chosen so that each worker has about 16 chunks, or more, of 65536, in a
-            large map.
-        schedule, workers, timeout, cancel: as for `Pool.parallel_for`.
-
-    Returns:
-        `out`, or a new array of the function's type, whose memory is laid out as the inputs' is; a NumPy scalar when all
-        arguments are scalars or of no dimension. Subclasses of arrays become plain arrays. When the call ends with an
-        exception, some elements of `out` may have been written.
-
-    What the function leaves in errno is not told, and floating-point errors raise no warning.
-
-    Raises:
-        TypeError: the function is not one of numbers, or returns nothing; there are not as many arrays as parameters; a
-            type does not convert.
-        ValueError: the shapes do not broadcast, or not to the shape of `out`; `out` is read-only.
-        OverflowError: a Python number is out of the range of its parameter.
-        ModuleNotFoundError: NumPy is not installed.
-        LoopTimeoutError, LoopCancelledError, ThreadStateError: as for `Pool.parallel_for`.
-    """
+    """Runs a native function over the elements of arrays. See `Pool.map_array`, which has these arguments."""
     np = _numpy()
     function = native(fn)
     parameters, result = function.parsed.parameters, function.parsed.result
@@ -96,9 +55,9 @@ def map_array(
         op_dtypes=[None] * len(arrays) + [dtype],
     )
     cdata, _shape_and_strides = _map_of(function, types, iterator.itviews)
-    if grain is None and iterator.itersize > 16 * _GRAIN_MOST * pool.workers:
-        grain = _GRAIN_MOST
-    Loop(pool._engine, _CHUNK, iterator.itersize, (cdata,), grain, schedule, workers, cancel)(timeout)
+    if grain is None and iterator.itersize > 16 * _MOST_GRAIN * handle.workers:
+        grain = _MOST_GRAIN
+    Loop(handle, _CHUNK, iterator.itersize, (cdata,), grain, schedule, workers, cancel)(timeout)
     computed = iterator.operands[-1]
     if out is None:
         return computed if computed.ndim else computed[()]

@@ -20,14 +20,14 @@ WORKER_INDEX = _WorkerIndex()
 
 
 class PerWorker:
-    """Memory of which each worker of a loop is given a part of its own: row w of a two-dimensional array, say.
+    """Memory that has a part for each worker of a loop, such as a row of a two-dimensional array.
 
-    The way to sum without atomics: each worker adds to its own row, and the rows are added after the loop. No two workers
-    of one loop have the same row, and one worker runs one chunk at a time.
+    It allows a sum without atomics: each worker adds to its own row, and the caller adds the rows after the loop. No two
+    workers of one loop have the same row, and one worker runs one chunk at a time.
 
     Args:
         array: a C-contiguous buffer, such as a NumPy array, with at least as many rows (items of its first
-            dimension) as workers take part. Make rows of 128 bytes or more, lest workers slow each other down by sharing
+            dimension) as the loop has workers. Rows of 128 bytes or more keep workers from slowing each other down by sharing
             cache lines.
     """
 
@@ -38,7 +38,7 @@ class PerWorker:
         self._view()
 
     def _view(self) -> memoryview:
-        """The memory as it is now: between two loops an array may be resized."""
+        """The memory as it is now: the user may resize an array between two loops."""
         view = memoryview(self.array)
         if not view.shape or not view.c_contiguous:
             raise ValueError("PerWorker takes a C-contiguous buffer of one dimension or more")
@@ -46,7 +46,7 @@ class PerWorker:
 
     @property
     def rows(self) -> int:
-        """How many workers there is a row for."""
+        """The number of rows, and so the largest number of workers."""
         return len(self._view())
 
     @property

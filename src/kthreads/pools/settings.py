@@ -1,4 +1,4 @@
-"""How a pool is to be made: checked settings, as the engine reads them."""
+"""The settings of a pool, checked, as the engine reads them."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from kthreads.flags.clone_flags import SHARE_ALL
 from kthreads.functions.function import is_native, native
 from kthreads.threads.settings import ThreadSpec, check_cpus
 
-__all__ = ["SPIN_NS", "WAIT_SPIN_NS", "PoolSpec"]
+__all__ = ["SPIN_NS", "WAIT_SPIN_NS", "PoolSettings"]
 
-SPIN_NS = 200_000  # a few wake-ups; most gaps between two calls of a Python program are shorter
-WAIT_SPIN_NS = 20_000  # about a wake-up: who waits for a short task does not sleep
+SPIN_NS = 200_000  # a few wake-ups; most pauses between two calls of a Python program are shorter
+WAIT_SPIN_NS = 20_000  # about the time of a wake-up: a waiter for a short task does not sleep
 
 _finalizer = ffi.new("kt_call *")
 _finalizer.function = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_leave"))
 
 
-class PoolSpec:
+class PoolSettings:
     """A checked ``kt_pool_spec``, and what its pointers point to. The arguments are those of `Pool`.
 
     Attributes:
         cdata: the ``kt_pool_spec *``.
-        thread: how its threads are started.
-        usable: CPUs that they may use.
-        wait_spin_ns: how long who waits for a task spins.
-        initializer_failed: what is called, with the exception, where the initializer has raised one.
+        thread: the settings of its threads.
+        usable: how many CPUs they may use.
+        wait_spin_ns: how long a waiter for a task spins before it sleeps, in nanoseconds.
+        initializer_failed: called with the exception that an initializer has raised.
 
     Raises:
-        ValueError, TypeError: a setting makes no sense.
+        ValueError, TypeError: a setting is invalid.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class PoolSpec:
             cdata.initializer, self._initializer = self._prepare(initializer, tuple(initargs))
 
     def error(self, code: int) -> Exception:
-        """The exception for a positive errno value: of a pool that was not made, or of work for it."""
+        """The exception for a positive errno value: the pool could not be made, or has refused work."""
         if code == errno.EINVAL and not self.thread.settings:
             return ValueError(
                 f"the engine refused the pool's settings: {self.cdata.workers} workers, queue_size {self.cdata.queue_size}"
@@ -89,7 +89,7 @@ class PoolSpec:
         """The ``kt_call *`` of the initializer, and what must stay alive for it."""
         if is_native(initializer):
             call = native(initializer).bind(initargs)
-            call.cdata.kind = lib.KT_RESULT_NONE  # what it returns says nothing
+            call.cdata.kind = lib.KT_RESULT_NONE  # its result has no meaning
             return call.cdata, call
         if not callable(initializer):
             raise TypeError(f"initializer must be a native function or callable, not {type(initializer).__name__}")

@@ -1,4 +1,4 @@
-"""What a pool's workers did, in numbers."""
+"""Counters of a pool and of its workers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["PoolStats", "WorkerStats"]
 
 @dataclass(frozen=True)
 class WorkerStats:
-    """What one worker did. The first of a pool stands for all callers of its loops, the last does tasks alone."""
+    """The counters of one worker. The first one of a pool is for all callers of loops, the last one runs only tasks."""
 
-    regions: int  #: loops that it took part in
+    regions: int  #: loops that it ran chunks of
     chunks: int  #: chunks that it ran
-    steals: int  #: times that it took chunks from another's share
+    steals: int  #: how often it took chunks from another worker's share
     tasks: int  #: tasks that it ran
-    parks: int  #: times that it went to sleep
-    spins: int  #: times that work came while it spun
-    cpu_time: float | None  #: seconds of CPU time of its thread; None where it has none of its own
+    parks: int  #: how often it went to sleep
+    spins: int  #: how often it found work while spinning
+    cpu_time: float | None  #: seconds of CPU time of its thread; None for callers
 
     @classmethod
     def of(cls, numbers: Any) -> WorkerStats:
@@ -31,7 +31,7 @@ class WorkerStats:
 
 @dataclass(frozen=True)
 class PoolStats:
-    """What the workers of a pool did since it was made."""
+    """The counters of a pool's workers, since the pool was made."""
 
     workers: tuple[WorkerStats, ...]
 
@@ -47,7 +47,7 @@ class PoolStats:
 
     @property
     def steals(self) -> int:
-        """Times that one worker took chunks from another's share."""
+        """How often a worker took chunks from another worker's share."""
         return sum(worker.steals for worker in self.workers)
 
     @property

@@ -1,4 +1,4 @@
-"""What a pool did when, as a file for chrome://tracing and ui.perfetto.dev.
+"""A trace of what a pool does, as a file for chrome://tracing and ui.perfetto.dev.
 
 The format is Chrome's "JSON Object Format" (Trace Event Format): complete events ("ph": "X") in microseconds.
 """
@@ -11,46 +11,46 @@ from typing import Any, TextIO
 
 from kthreads._native import ffi, lib
 from kthreads.errors import ThreadStateError
-from kthreads.pools.handle import Engine
+from kthreads.pools.handle import PoolHandle
 
 __all__ = ["Trace"]
 
 _KINDS = {lib.KT_EVENT_LOOP: "loop", lib.KT_EVENT_CHUNK: "chunk", lib.KT_EVENT_TASK: "task"}
-_traced: dict[int, Trace] = {}  # by the ids of engines, which write into their memory
+_traced: dict[int, Trace] = {}  # by the ids of handles; the engine writes into their memory
 
 
 class Trace:
-    """Records what the pool of an engine does, from begin to end, and writes it."""
+    """Records what a pool does between `begin` and `end`, and writes it to a file."""
 
-    def __init__(self, engine: Engine, path: str | os.PathLike[str], capacity: int) -> None:
+    def __init__(self, handle: PoolHandle, path: str | os.PathLike[str], capacity: int) -> None:
         if capacity < 1:
             raise ValueError(f"events must be 1 or more, not {capacity}")
-        self._engine = engine
+        self._handle = handle
         self._path = path
         self._capacity = capacity
         self._process = os.getpid()
         self._file: TextIO | None = None
 
     def begin(self) -> None:
-        """Opens the file and records from now on. After an exception of it, too, `end` is to be called."""
-        if _traced.setdefault(id(self._engine), self) is not self:
+        """Opens the file and starts recording. The caller calls `end` also after an exception."""
+        if _traced.setdefault(id(self._handle), self) is not self:
             raise ThreadStateError("the pool is being traced already")
         self._file = open(self._path, "w", encoding="utf-8")  # noqa: SIM115 (closed by `end`)
         self._events = ffi.new("kt_event[]", self._capacity)
-        lib.kt_pool_trace(self._engine.handle, self._events, self._capacity)
+        lib.kt_pool_trace(self._handle.cdata, self._events, self._capacity)
 
     def end(self) -> None:
-        """Records no longer, and writes the file if it was opened. After an exception it may be called again."""
-        if _traced.get(id(self._engine)) is not self:
+        """Stops recording, and writes the file if it was opened. After an exception the caller may call it again."""
+        if _traced.get(id(self._handle)) is not self:
             return
-        recorded = int(lib.kt_pool_trace(self._engine.handle, ffi.NULL, 0))
+        recorded = int(lib.kt_pool_trace(self._handle.cdata, ffi.NULL, 0))
         try:
             if self._file is not None and not self._file.closed:
                 with self._file as file:
-                    if os.getpid() == self._process:  # else this is a forked child, and the file is its parent's
+                    if os.getpid() == self._process:  # else this is a forked child; the file belongs to the parent
                         self._write(file, recorded)
         finally:
-            _traced.pop(id(self._engine), None)
+            _traced.pop(id(self._handle), None)
 
     def _write(self, file: TextIO, recorded: int) -> None:
         kept = min(recorded, self._capacity)

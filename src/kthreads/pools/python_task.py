@@ -1,0 +1,178 @@
+"""Calls of Python callables as tasks, and their futures."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import _base as base
+from contextlib import suppress
+from typing import Any
+
+from kthreads._native import ffi, lib
+from kthreads.iteration import carry_through, for_each
+from kthreads.pools.completions import next_tag
+from kthreads.pools.futures import CallbackFuture, abandon_future, notify_cancelled, wait_for
+
+__all__ = ["PythonFuture", "PythonTask", "call_into", "python_tasks_of", "reset_after_fork"]
+
+_LEAST = 256
+_TASK = ffi.typeof("kt_task *")
+_new, _state_of = ffi.new, lib.kt_task_state_of
+_RUNNING, _DONE = lib.KT_TASK_RUNNING, lib.KT_TASK_DONE
+_CANCELLED, _GONE = lib.KT_TASK_CANCELLED, lib.KT_TASK_GONE
+
+_template = _new(_TASK)
+_template.call.function = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_task"))
+
+# The tasks that have not ended. The engine uses their memory, whether or not the user still holds the pool.
+_registered: dict[int, PythonTask] = {}
+_sweep_at = _LEAST
+
+# `task` is the last task that a thread has begun. The engine uses its memory until the thread begins another one.
+_last = threading.local()
+
+
+def call_into(future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Calls a Python callable and settles its future, unless the future was cancelled."""
+    try:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = fn(*args, **kwargs)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+    finally:
+        del future, fn, args, kwargs  # the exception in the future refers to this frame
+
+
+class PythonFuture(CallbackFuture):
+    """The future of a Python callable. A waiter waits in the engine: waiter and worker share no lock of Python's."""
+
+    __slots__ = ("_failure", "_spin_ns", "task")
+
+    def __init__(self, task: Any, spin_ns: int) -> None:
+        super().__init__()
+        self.task, self._spin_ns = task, spin_ns
+        self._failure: BaseException | None = None
+
+    def _wait(self, timeout: float | None) -> None:
+        """Waits. If another caller has cancelled the task and has not settled the future yet, this call settles it."""
+        if self._state in (base.PENDING, base.RUNNING) and wait_for(self.task, self._spin_ns, timeout):
+            self._settle_cancelled()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """What the callable returned, or raises what it raised."""
+        try:
+            self._wait(timeout)
+            return super().result(0)
+        finally:
+            del self  # the traceback of the exception refers to this frame
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the callable raised, or None."""
+        self._wait(timeout)
+        return super().exception(0)
+
+    def cancel(self) -> bool:
+        """Cancels the call if no worker has taken it. Returns whether it will not run."""
+        carry_through(self._settle_cancelled)
+        return self.cancelled()
+
+    def fail(self, error: BaseException) -> None:
+        """Cancels the call if no worker has taken it; its result is then this exception."""
+        if _state_of(self.task) < _RUNNING:
+            self._failure = error  # before the state changes: a reader of the new state reads the error, too
+            carry_through(self._settle_cancelled)
+
+    def _settle_cancelled(self) -> None:
+        """Cancels the task and settles the future. Called again, by any thread, it does what is left to do."""
+        lib.kt_task_cancel(self.task)
+        if _state_of(self.task) not in (_CANCELLED, _GONE):
+            return
+        if self._failure is None:
+            notify_cancelled(self)
+        else:
+            with suppress(InvalidStateError):
+                self.set_exception(self._failure)
+        self._invoke_callbacks()
+
+
+class PythonTask:
+    """A Python callable as a task. It settles its future itself, as it runs with the GIL.
+
+    Attributes:
+        task: the ``kt_task *``.
+        future: of concurrent.futures.
+        owner: the number that the tasks of its pool have in common.
+    """
+
+    __slots__ = ("_call", "future", "owner", "task")
+
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], owner: int, spin_ns: int
+    ) -> None:
+        self._call = (fn, args, kwargs)
+        self.owner = owner
+        task = self.task = _new(_TASK, _template[0])
+        task.call.integers[0] = id(self)
+        task.tag = next_tag()
+        self.future = PythonFuture(task, spin_ns)
+
+    def __call__(self) -> None:
+        _last.task = self.task
+        try:
+            call_into(self.future, *self._take_call())
+        finally:
+            self.unregister()
+            del self  # the traceback of an exception refers to the caller's frame, and that to this one
+
+    def register(self) -> None:
+        if len(_registered) >= _sweep_at:
+            sweep()
+        _registered[self.task.tag] = self
+
+    def unregister(self) -> None:
+        _registered.pop(self.task.tag, None)
+
+    def ensure_drained(self) -> None:
+        """Does nothing: the task settles its future itself."""
+
+    def cancel(self) -> bool:
+        return self.future.cancel()
+
+    def fail(self, error: BaseException) -> None:
+        self.future.fail(error)
+
+    def abandon_in_child(self) -> None:
+        self.unregister()
+        abandon_future(self.future)
+
+    def _take_call(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        """The callable and its arguments, which the task no longer refers to: its result may be kept for long."""
+        call = self._call
+        del self._call
+        return call
+
+
+def sweep() -> None:
+    """Unregisters cancelled tasks that the queue has dropped. It runs each time the number of tasks has doubled, so that
+    its cost for each task is small."""
+    global _sweep_at
+    for tag, task in _registered.copy().items():
+        if _state_of(task.task) in (_DONE, _GONE):
+            _registered.pop(tag, None)
+    _sweep_at = max(_LEAST, 2 * len(_registered))
+
+
+def python_tasks_of(owner: int) -> list[PythonTask]:
+    """The Python tasks of one pool that have not ended."""
+    return [task for task in _registered.copy().values() if task.owner == owner]
+
+
+def reset_after_fork() -> None:
+    """In a forked child: ends the tasks, which are the parent's, except the one that has forked."""
+    forking = getattr(_last, "task", None)
+    for_each(PythonTask.abandon_in_child, [task for task in list(_registered.values()) if task.task is not forking])

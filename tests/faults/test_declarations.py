@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import kthreads
 from kthreads.functions.declaration import parse
-from kthreads.functions.signature import from_cffi_function
+from kthreads.functions.foreign_types import from_cffi_function
 
 ffi = cffi.FFI()
 

@@ -135,7 +135,11 @@ def test_a_daemon_thread_is_told_that_the_end_cut_its_python_loop_short(script):
         begun.wait()
         late.append(thread.join)
     """)
-    assert (status, output, errors) == (0, "the interpreter is ending: it runs no more Python bodies of parallel loops\n", "")
+    assert (status, output, errors) == (
+        0,
+        "the interpreter is ending: it runs no more Python bodies of parallel loops\n",
+        "",
+    )
 
 
 def test_who_waits_for_room_when_the_interpreter_ends_is_told_so(script):

@@ -16,6 +16,7 @@ from operator import itemgetter
 from typing import Any, cast
 
 from kthreads._native import ffi, lib
+from kthreads.functions.c_types import CType
 from kthreads.functions.foreign_memory import (
     CFFIBuffer,
     CTypesData,
@@ -27,7 +28,8 @@ from kthreads.functions.foreign_memory import (
     memory_of_cffi,
     memory_of_ctypes,
 )
-from kthreads.functions.signature import CType, Signature, from_cffi, from_ctypes
+from kthreads.functions.foreign_types import from_cffi, from_ctypes
+from kthreads.functions.signature import Signature
 
 Converter = Callable[[Any, list[Any]], Any]
 

@@ -8,7 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 from kthreads._native import ffi
-from kthreads.functions.signature import CType, Signature, from_cffi, function_type, pointer_to, variable_arguments
+from kthreads.functions.c_types import CType, function_type, pointer_to
+from kthreads.functions.foreign_types import from_cffi
+from kthreads.functions.signature import Signature, variable_arguments
 
 __all__ = ["parse"]
 

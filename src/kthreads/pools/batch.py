@@ -12,8 +12,8 @@ from concurrent.futures import CancelledError, Future
 from typing import Any, overload
 
 from kthreads._native import ffi, lib
+from kthreads.functions.c_types import CType
 from kthreads.functions.function import NativeFunction
-from kthreads.functions.signature import CType
 from kthreads.iteration import for_each
 from kthreads.pools.columns import columns_of, kind_of, pack_column, results_of
 from kthreads.pools.completions import CompletionQueue, next_tag

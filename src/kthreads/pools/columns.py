@@ -8,9 +8,9 @@ from itertools import islice
 from typing import Any
 
 from kthreads._native import lib
+from kthreads.functions.c_types import CType
 from kthreads.functions.element_types import ITEMS
 from kthreads.functions.function import NativeFunction
-from kthreads.functions.signature import CType
 
 __all__ = ["columns_of", "kind_of", "pack_column", "results_of"]
 

@@ -6,9 +6,9 @@ from functools import cache
 from typing import Any
 
 from kthreads._native import ffi, lib
+from kthreads.functions.c_types import CType
 from kthreads.functions.element_types import ITEMS
 from kthreads.functions.function import NativeFunction, native
-from kthreads.functions.signature import CType
 from kthreads.pools.cancel import CancelToken
 from kthreads.pools.handle import PoolHandle
 from kthreads.pools.loop import Loop

@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 from kthreads._native import ffi, lib
 from kthreads.errors import LibraryMismatchError, LibraryNotFoundError, SymbolNotFoundError
 from kthreads.functions import build_id
-from kthreads.functions.arguments import INTEGERS_AT, plan_of
 from kthreads.functions.c_types import CType
+from kthreads.functions.call_plan import INTEGERS_AT, plan_of
 from kthreads.functions.declaration import parse
 from kthreads.functions.foreign_types import from_cffi_function, from_ctypes
 from kthreads.functions.signature import Signature

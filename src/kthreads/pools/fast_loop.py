@@ -8,7 +8,7 @@ from typing import Any
 
 from kthreads import deadline
 from kthreads._native import ffi, lib
-from kthreads.functions.arguments import INTEGERS_AT
+from kthreads.functions.call_plan import INTEGERS_AT
 from kthreads.functions.function import NativeFunction
 from kthreads.pools.handle import PoolHandle
 from kthreads.pools.loop import RAISED, native_failure, stopped_error

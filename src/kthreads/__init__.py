@@ -38,7 +38,9 @@ from kthreads.errors import (  # noqa: E402
     UnsupportedError,
 )
 from kthreads.flags import CloneFlags, explain  # noqa: E402
-from kthreads.functions.function import NativeFunction, native, symbol  # noqa: E402
+from kthreads.functions.function import NativeFunction  # noqa: E402
+from kthreads.functions.sources import native  # noqa: E402
+from kthreads.functions.symbol import symbol  # noqa: E402
 from kthreads.limits import cpu_count  # noqa: E402
 from kthreads.namespaces import setns, unshare  # noqa: E402
 from kthreads.pools.cancel import CancelToken  # noqa: E402

@@ -12,7 +12,7 @@ import pytest
 
 import kthreads
 from kthreads.functions.build_id import identity
-from kthreads.functions.function import is_native
+from kthreads.functions.sources import is_native
 
 ONE, OTHER = "0x" + "11" * 20, "0x" + "22" * 20
 LOAD = "import pickle, sys; function = pickle.load(sys.stdin.buffer); print(function())"

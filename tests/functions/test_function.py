@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import kthreads
 from kthreads._native import ffi
 from kthreads.functions.declaration import parse
-from kthreads.functions.function import is_native
+from kthreads.functions.sources import is_native
 
 INTEGERS = {
     "int8_t": (-(2**7), 2**7 - 1, "same_i8"),

@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from kthreads.functions.function import NativeFunction, symbol
+from kthreads.functions.function import NativeFunction
+from kthreads.functions.symbol import symbol
 from kthreads.threads.thread import Thread
 from kthreads.threads.wait import FIRST_COMPLETED, wait
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from kthreads.functions.function import NativeFunction, symbol
+from kthreads.functions.function import NativeFunction
+from kthreads.functions.symbol import symbol
 
 __all__ = ["MS_BIND", "MS_NODEV", "MS_NOEXEC", "MS_NOSUID", "MS_PRIVATE", "MS_REC", "MS_SHARED", "MS_SLAVE"]
 __all__ += ["mount", "set_not_dumpable", "set_parent_death_signal"]

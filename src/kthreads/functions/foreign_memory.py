@@ -14,7 +14,7 @@ from typing import Any
 from kthreads._native import ffi
 
 __all__ = [
-    "CFFIBuffer", "CTypesData", "CTypesReference", "is_numpy_scalar", "is_read_only",
+    "CFFIBuffer", "CTypesData", "CTypesReference", "address_of_ctypes", "is_numpy_scalar", "is_read_only",
     "memory_of_buffer", "memory_of_cffi", "memory_of_ctypes",
 ]  # fmt: skip
 
@@ -76,6 +76,11 @@ def memory_of_ctypes(value: Any, address: int) -> list[bytes]:
 
 def _address_of_bytes(value: bytes) -> int:
     return int(ffi.cast("uintptr_t", ffi.from_buffer(value)))
+
+
+def address_of_ctypes(value: Any) -> int:
+    """The address that a pointer or a function of ctypes holds; 0 for NULL."""
+    return ctypes.cast(value, ctypes.c_void_p).value or 0
 
 
 def is_read_only(memory: Any) -> bool:

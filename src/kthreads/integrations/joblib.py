@@ -12,7 +12,7 @@ from typing import Any
 
 from joblib.parallel import ParallelBackendBase, register_parallel_backend
 
-from kthreads.functions.function import is_native, native
+from kthreads.functions.sources import is_native, native
 from kthreads.limits import default_workers
 from kthreads.pools.native_task import NativeFuture
 from kthreads.pools.pool import Pool

@@ -12,7 +12,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from kthreads import limits
-from kthreads.functions.function import NativeFunction, is_native, native
+from kthreads.functions.function import NativeFunction
+from kthreads.functions.sources import is_native, native
 from kthreads.iteration import snapshot
 from kthreads.pools.executor_threads import BROKEN, ExecutorThread, ExecutorThreads
 

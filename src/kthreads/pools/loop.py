@@ -9,7 +9,8 @@ from typing import Any
 from kthreads import deadline
 from kthreads._native import ffi, lib
 from kthreads.errors import LoopCancelledError, LoopTimeoutError, NativeError, ThreadStateError
-from kthreads.functions.function import NativeFunction, is_native, native
+from kthreads.functions.function import NativeFunction
+from kthreads.functions.sources import is_native, native
 from kthreads.pools.cancel import CancelToken
 from kthreads.pools.handle import PoolHandle
 from kthreads.pools.loop_arguments import (

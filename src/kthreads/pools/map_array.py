@@ -8,7 +8,8 @@ from typing import Any
 from kthreads._native import ffi, lib
 from kthreads.functions.c_types import CType
 from kthreads.functions.element_types import ITEMS
-from kthreads.functions.function import NativeFunction, native
+from kthreads.functions.function import NativeFunction
+from kthreads.functions.sources import native
 from kthreads.pools.cancel import CancelToken
 from kthreads.pools.handle import PoolHandle
 from kthreads.pools.loop import Loop

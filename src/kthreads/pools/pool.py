@@ -14,7 +14,8 @@ from typing import Any
 from kthreads import deadline, limits
 from kthreads._native import ffi, lib
 from kthreads.errors import ThreadStateError
-from kthreads.functions.function import NativeFunction, is_native, native
+from kthreads.functions.function import NativeFunction
+from kthreads.functions.sources import is_native, native
 from kthreads.iteration import for_each, snapshot
 from kthreads.pools.batch import Batch
 from kthreads.pools.cancel import CancelToken

@@ -10,7 +10,7 @@ from kthreads import limits
 from kthreads._native import ffi, lib
 from kthreads.errors import ThreadMemoryError
 from kthreads.flags.clone_flags import SHARE_ALL
-from kthreads.functions.function import is_native, native
+from kthreads.functions.sources import is_native, native
 from kthreads.threads.settings import ThreadSpec, check_cpus
 
 __all__ = ["SPIN_NS", "WAIT_SPIN_NS", "PoolSettings"]

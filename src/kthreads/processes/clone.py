@@ -13,7 +13,7 @@ from typing import Any
 from kthreads.descriptors import Descriptors
 from kthreads.errors import ProcessStateError, UnsupportedError
 from kthreads.flags.clone_flags import CloneFlags, check_process_flags, flags_of
-from kthreads.functions.function import is_native, native
+from kthreads.functions.sources import is_native, native
 from kthreads.processes.child_steps import Steps
 from kthreads.processes.running import Launched, launch, launch_python
 

@@ -18,7 +18,7 @@ from kthreads import deadline
 from kthreads.descriptors import Descriptors
 from kthreads.errors import ProcessStateError, UnsupportedError
 from kthreads.flags.clone_flags import CloneFlags
-from kthreads.functions.function import is_native, native
+from kthreads.functions.sources import is_native, native
 from kthreads.processes.child_steps import Steps
 from kthreads.processes.idmap import IdMapping
 from kthreads.processes.isolation import RESTORED_SIGNALS, Container

@@ -14,7 +14,8 @@ from kthreads import deadline
 from kthreads._native import ffi, lib
 from kthreads.errors import ThreadStateError, UnsupportedError, raise_for
 from kthreads.flags.clone_flags import SHARE_ALL, CloneFlags
-from kthreads.functions.function import Call, NativeFunction, is_native, native
+from kthreads.functions.function import Call, NativeFunction
+from kthreads.functions.sources import is_native, native
 from kthreads.threads import awaiting, registry, threading_hooks
 from kthreads.threads.pidfd import PidFd
 from kthreads.threads.settings import ThreadSpec

@@ -1,4 +1,4 @@
-"""Numbers in memory: what the items of arrays are called by Python, NumPy and the engine."""
+"""The element types of arrays: the names that Python, NumPy and the engine have for them."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from typing import NamedTuple
 
 from kthreads._native import lib
 
-__all__ = ["ITEMS", "Item"]
+__all__ = ["ELEMENT_TYPES", "ElementType"]
 
 
-class Item(NamedTuple):
-    """One type of number."""
+class ElementType(NamedTuple):
+    """The names of one element type."""
 
     code: str
-    """Of the struct and array modules."""
+    """The format character of the struct and array modules."""
     numpy: str
-    """NumPy's name."""
+    """The name of NumPy's dtype."""
     kind: int
     """The engine's ``enum kt_item``."""
 
 
 # By the layout of a C type. C's char is NumPy's bytes of length 1.
-ITEMS = {("bool", 1, False): Item("B", "?", lib.KT_ITEM_BOOL)}
-ITEMS |= {
-    ("float", 4, True): Item("f", "f4", lib.KT_ITEM_FLOAT),
-    ("float", 8, True): Item("d", "f8", lib.KT_ITEM_DOUBLE),
+ELEMENT_TYPES = {("bool", 1, False): ElementType("B", "?", lib.KT_ITEM_BOOL)}
+ELEMENT_TYPES |= {
+    ("float", 4, True): ElementType("f", "f4", lib.KT_ITEM_FLOAT),
+    ("float", 8, True): ElementType("d", "f8", lib.KT_ITEM_DOUBLE),
 }
-ITEMS |= {
-    ("char", 1, True): Item("b", "S1", lib.KT_ITEM_INT8),
-    ("char", 1, False): Item("B", "S1", lib.KT_ITEM_UINT8),
+ELEMENT_TYPES |= {
+    ("char", 1, True): ElementType("b", "S1", lib.KT_ITEM_INT8),
+    ("char", 1, False): ElementType("B", "S1", lib.KT_ITEM_UINT8),
 }
-ITEMS |= {
-    ("integer", size, signed): Item(
+ELEMENT_TYPES |= {
+    ("integer", size, signed): ElementType(
         code if signed else code.upper(),
         f"{'i' if signed else 'u'}{size}",
         getattr(lib, f"KT_ITEM_{'' if signed else 'U'}INT{8 * size}"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from kthreads._native import lib
 from kthreads.functions.c_types import CType
-from kthreads.functions.element_types import ITEMS
+from kthreads.functions.element_types import ELEMENT_TYPES as ITEMS
 from kthreads.functions.function import NativeFunction
 
 __all__ = ["columns_of", "kind_of", "pack_column", "results_of"]

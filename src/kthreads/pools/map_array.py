@@ -7,7 +7,7 @@ from typing import Any
 
 from kthreads._native import ffi, lib
 from kthreads.functions.c_types import CType
-from kthreads.functions.element_types import ITEMS
+from kthreads.functions.element_types import ELEMENT_TYPES as ITEMS
 from kthreads.functions.function import NativeFunction
 from kthreads.functions.sources import native
 from kthreads.pools.cancel import CancelToken

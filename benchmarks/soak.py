@@ -327,7 +327,7 @@ def resources() -> dict[str, int]:
         **{f"descriptors of {kind}": count for kind, count in descriptors().items()},
         "threads": len(os.listdir("/proc/self/task")),
         "tasks": len(python_task._registered) + sum(len(each.pending) for each in completions._all()),
-        "threads of ours": len(registry._running),
+        "threads of ours": len(registry.registered),
         "stacks": kthreads.memory.usage().stacks,
     }
 

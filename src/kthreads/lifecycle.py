@@ -38,7 +38,7 @@ def _as_the_interpreter_begins_to_end() -> None:
         (
             executor_threads.finish_at_exit,  # executors: waits for all tasks
             pool.close_at_exit,  # pools: cancels the tasks that have not begun
-            registry.join_all,  # threads that are not daemons
+            registry.join_at_exit,  # threads that are not daemons
         ),
     )
 
@@ -51,7 +51,7 @@ def _at_its_end() -> None:
             lib.kt_python_end,
             pool.keep_at_exit,  # what the threads of pools use
             completions.keep_running_at_exit,  # their tasks
-            registry.keep_what_runs,  # daemon threads
+            registry.keep_running_at_exit,  # daemon threads
         ),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kthreads._native import ffi, lib
-from kthreads.threads.registry import sweep
+from kthreads.threads.registry import unregister_ended
 
 
 class Usage(NamedTuple):
@@ -32,7 +32,7 @@ def usage() -> Usage:
 
 def trim() -> None:
     """Lets go of ended threads, ends all parked ones, and gives cached stacks back to the kernel."""
-    sweep()
+    unregister_ended()
     lib.kt_trim()
 
 

@@ -35,8 +35,8 @@ def is_settled(pool):
     completions.shared_completions().drain()
     assert not completions.shared_completions().pending
     nothing_is_left_of_python_tasks()
-    registry.sweep()
-    assert not registry._running
+    registry.unregister_ended()
+    assert not registry.registered
 
 
 # ---- Threads ------------------------------------------------------------------------------------------------------------
@@ -45,13 +45,13 @@ def is_settled(pool):
 def starts_or_can_be_started(thread):
     """Whatever an interrupt has come between: the thread runs, or can be started now."""
     if not thread.was_started():
-        assert thread not in registry._running
+        assert thread not in registry.registered
         assert not thread.is_alive()
         thread.start()
     assert kthreads.wait([thread], timeout=5).done == {thread}
     thread.join()
     assert thread.result == -1
-    assert thread not in registry._running
+    assert thread not in registry.registered
 
 
 @pytest.mark.parametrize("reuse", [False, True])

@@ -58,13 +58,13 @@ def test_the_hooks_come_in_this_order():
     assert hooks_of(lifecycle._as_the_interpreter_begins_to_end) == [
         "executor_threads.finish_at_exit",
         "pool.close_at_exit",
-        "registry.join_all",
+        "registry.join_at_exit",
     ]
     assert hooks_of(lifecycle._at_its_end) == [
         "lib.kt_python_end",
         "pool.keep_at_exit",
         "completions.keep_running_at_exit",
-        "registry.keep_what_runs",
+        "registry.keep_running_at_exit",
     ]
 
 

@@ -40,7 +40,7 @@ def test_a_thread_started_by_many_at_once_starts_once(function, is_python):
             starter.join()
         thread.join()
         assert sorted(outcomes) == ["started"] + ["threads can only be started once"] * 3
-        assert thread not in registry._running
+        assert thread not in registry.registered
     assert len(ran) == (100 if is_python else 0)
 
 
@@ -49,7 +49,7 @@ def test_a_thread_whose_start_was_refused_can_be_started_later(monkeypatch):
     monkeypatch.setattr("kthreads.threads.thread.lib", Refusing(kthreads.threads.thread.lib))
     with pytest.raises(kthreads.ThreadLimitError):
         thread.start()
-    assert thread not in registry._running
+    assert thread not in registry.registered
     with pytest.raises(kthreads.ThreadStateError, match="before it is started"):
         kthreads.wait([thread], timeout=5)
     with pytest.raises(kthreads.ThreadStateError, match="before it is started"):

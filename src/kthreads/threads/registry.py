@@ -1,6 +1,6 @@
-"""The threads that were started and are not known to have ended, and what becomes of them when the interpreter ends.
+"""The threads that were started and are not known to have ended, and their end when the interpreter ends.
 
-Being entered here keeps a thread's arguments alive, whatever becomes of the Thread object.
+A registered thread stays alive, with its arguments, also when the program holds no reference to the Thread object.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ import threading
 from typing import Protocol
 
 from kthreads._native import ffi, lib
+from kthreads.doubling import DoublingThreshold
 
-__all__ = ["enter", "join_all", "keep_what_runs", "leave", "sweep"]
-
-_LEAST = 64
+__all__ = ["join_at_exit", "keep_running_at_exit", "register", "registered", "unregister", "unregister_ended"]
 
 
 class Registered(Protocol):
-    """What the registry needs of a thread."""
+    """The methods of a thread that the registry uses."""
 
     @property
     def daemon(self) -> bool: ...
@@ -25,34 +24,33 @@ class Registered(Protocol):
     def join(self) -> None: ...
 
 
-_running: set[Registered] = set()
-_sweep_at = _LEAST
+registered: set[Registered] = set()
+_threshold = DoublingThreshold(64)
 
 
-def enter(thread: Registered) -> None:
-    """Before the start; sweeps each time the number has doubled, so that a start costs little."""
-    if len(_running) >= _sweep_at:
-        sweep()
-    _running.add(thread)
+def register(thread: Registered) -> None:
+    """Adds a thread that is about to start. Each time their number has doubled, threads that have ended are removed."""
+    if len(registered) >= _threshold.size:
+        unregister_ended()
+    registered.add(thread)
 
 
-leave = _running.discard
+unregister = registered.discard
 
 
-def sweep() -> None:
-    """Lets go of the threads that have ended and that nobody joined."""
-    global _sweep_at
-    for thread in _running.copy():
+def unregister_ended() -> None:
+    """Removes the threads that have ended and that nobody joined."""
+    for thread in registered.copy():
         if thread.has_ended():
-            leave(thread)  # again, where an exception has cut the end short
-    _sweep_at = max(_LEAST, 2 * len(_running))
+            unregister(thread)  # has_ended() did so already, unless an exception interrupted it
+    _threshold.reset(len(registered))
 
 
-def join_all() -> None:
-    """As the interpreter begins to end: waits for all threads that are not daemons."""
+def join_at_exit() -> None:
+    """Waits for all threads that are not daemons, as the interpreter begins to end."""
     current: object = threading.current_thread()
     # A thread that is about to start is not alive yet; in a forked child it never will be.
-    while waiting := [thread for thread in _running.copy() if not thread.daemon and thread.is_alive()]:
+    while waiting := [thread for thread in registered.copy() if not thread.daemon and thread.is_alive()]:
         if waiting == [current]:
             break
         for thread in waiting:
@@ -60,8 +58,9 @@ def join_all() -> None:
                 thread.join()
 
 
-def keep_what_runs() -> None:
-    """Daemon threads go on while the interpreter goes; what they use must not go with it."""
-    for thread in _running.copy():
+def keep_running_at_exit() -> None:
+    """Keeps the objects of the threads that still run, and their arguments, when the interpreter ends. Daemon threads go on
+    running until the process ends, and use them."""
+    for thread in registered.copy():
         if thread.is_alive():
             lib.kt_python_keep(ffi.cast("void *", id(thread)))

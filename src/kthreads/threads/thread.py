@@ -130,7 +130,7 @@ class Thread(threading.Thread):
                 self._prepare_python()
             assert self._call is not None
             place = self.handle = _gc(_new(_PLACE), _free)
-            registry.enter(self)
+            registry.register(self)
             self._is_starting = True
             code = lib.kt_thread_start(place, self._spec.cdata, self._call.cdata)
             self._is_starting = False
@@ -140,7 +140,7 @@ class Thread(threading.Thread):
             if self.__dict__.get("_claim") is claim:
                 self._is_starting = False
                 if not self.was_started():
-                    registry.leave(self)
+                    registry.unregister(self)
                     self.handle = None
                     del self._claim
             raise
@@ -232,7 +232,7 @@ class Thread(threading.Thread):
         self._outcome = outcome
         assert self._call is not None
         self._call.finish()
-        registry.leave(self)
+        registry.unregister(self)
         self.handle = None
 
     def has_ended(self) -> bool:

@@ -2,8 +2,8 @@
 #ifndef KT_BENCH_PROBE_H
 #define KT_BENCH_PROBE_H
 
-#include "maker.h"
-#include "sample.h"
+#include "bench/maker.h"
+#include "bench/sample.h"
 
 struct kt__probe {
     _Alignas(128) _Atomic(int64_t) runs; /* proves that every side did the same work */

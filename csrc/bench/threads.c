@@ -1,8 +1,8 @@
 /* Suites of single threads: what they cost to make, to join, to switch between. */
 #define _GNU_SOURCE
-#include "maker.h"
-#include "probe.h"
-#include "sample.h"
+#include "bench/maker.h"
+#include "bench/probe.h"
+#include "bench/sample.h"
 
 #include <errno.h>
 #include <limits.h>

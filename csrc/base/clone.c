@@ -7,10 +7,6 @@
 #include <kthreads/kthreads.h>
 #include <string.h>
 
-#ifndef SYS_clone3
-#define SYS_clone3 435
-#endif
-
 /* struct clone_args of the kernel: as of 5.3 up to tls, of 5.5 up to set_tid_size, of 5.7 whole. */
 struct clone3_arguments {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;

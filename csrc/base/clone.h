@@ -4,6 +4,13 @@
 
 #include "base/futex.h"
 
+/* Flags that headers of older kernels lack. */
+#define KT_CLONE_NEWTIME       UINT64_C(0x80)
+#define KT_CLONE_PIDFD         UINT64_C(0x1000)
+#define KT_CLONE_NEWCGROUP     UINT64_C(0x02000000)
+#define KT_CLONE_CLEAR_SIGHAND UINT64_C(0x100000000)
+#define KT_CLONE_INTO_CGROUP   UINT64_C(0x200000000)
+
 struct kt__clone {
     uint64_t flags;
     char *stack_low;     /* lowest address of the child's stack */

@@ -26,14 +26,24 @@ static bool in_own_fork(void)
     return thread && thread == (uintptr_t)pthread_self();
 }
 
-/* The child comes to know of itself by the first who asks. */
+static void (*resets[KT_RESETS])(void); /* guarded by the lock */
+
+void kt__reset_in_child(enum kt__reset what, void (*reset)(void))
+{
+    resets[what] = reset;
+}
+
+/* The first call in a child notices that it is one. */
 static void settle(void)
 {
     pid_t self = getpid();
     if (self != fork_now.parent) {
         fork_now.parent = self;
-        kt__forget_other_threads();
-        kt__forget_pool_threads();
+        for (int i = 0; i < KT_RESETS; i++) {
+            if (resets[i]) {
+                resets[i]();
+            }
+        }
     }
 }
 

@@ -35,11 +35,11 @@ void kt__unlock_reaping(void);
  * -ENOMEM. */
 int kt__handle_forks(void);
 
-/* registry.c, pool.c: in a forked child, with all locks held. */
-void kt__forget_other_threads(void);
-void kt__forget_pool_threads(void);
+/* What a forked child resets, in this order: the state of which only the parent's other threads knew more. */
+enum kt__reset { KT_RESET_PARKING_LOT, KT_RESET_THREADS, KT_RESET_POOLS, KT_RESETS };
 
-/* registry.c: in a process that a forked child has made by clone: its tid is another. */
-void kt__refresh_own_tid(void);
+/* Has every forked child call a function, with all locks held. To be called under the lock, before there is
+ * any state to reset: a fork takes the lock, so that no child misses the call. It may be called again. */
+void kt__reset_in_child(enum kt__reset what, void (*reset)(void));
 
 #endif

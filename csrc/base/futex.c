@@ -18,10 +18,6 @@ struct waitv {
 
 enum { FUTEX2_32_BITS = 2 };
 
-#ifndef SYS_futex_waitv
-#define SYS_futex_waitv 449
-#endif
-
 int64_t kt__now(void)
 {
     struct timespec now;

@@ -4,21 +4,15 @@
 #define _GNU_SOURCE
 #include "base/kernel_features.h"
 
+#include "base/sanitizer.h"
 #include "base/syscall.h"
-#include "thread/thread.h"
+
+#include <kthreads/kthreads.h>
 
 #include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
-
-#ifndef SYS_clone3
-#define SYS_clone3 435
-#endif
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
-#ifndef SYS_futex_waitv
-#define SYS_futex_waitv 449
-#endif
 
 /* A structure of size 0 is EINVAL to a kernel that would have read it; ENOSYS and EPERM come from kernels,
  * seccomp profiles and emulators that never will. */

@@ -8,6 +8,36 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Numbers that headers of older kernels lack: the same on all architectures
+ * (include/uapi/asm-generic/unistd.h). */
+#ifndef SYS_open_tree
+#define SYS_open_tree  428
+#define SYS_move_mount 429
+#define SYS_fsopen     430
+#define SYS_fsconfig   431
+#define SYS_fsmount    432
+#endif
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
+enum { KT_MADV_GUARD_INSTALL = 102 /* MADV_GUARD_INSTALL, Linux 6.13 */ };
+
 #define kt__syscall(...) kt__negative_errno(syscall(__VA_ARGS__))
 
 static inline long kt__negative_errno(long result)

@@ -29,6 +29,9 @@ static inline void kt__await(kt__word *word, uint32_t value)
     }
 }
 
+/* An empty function, which counts its runs. The argument is a struct kt__probe. */
+void kt__empty(void *probe);
+
 /* Creates an empty function's thread and joins it: ns, or -errno. */
 int64_t kt__create_join(const struct kt__maker *maker, struct kt__probe *shared);
 

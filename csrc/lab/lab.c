@@ -14,10 +14,6 @@
 
 #include "lab/lab.h"
 
-#ifndef SYS_clone3
-#define SYS_clone3 435
-#endif
-
 #define SYS_NONE (-1)
 
 static const long numbers[KT_LAB_CALLS] = {

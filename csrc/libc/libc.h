@@ -60,6 +60,9 @@ struct kt__libc {
     struct kt__slots *const *slots;
 };
 
+/* What was found, once kt__ready (thread/selfcheck.c) has returned 0. */
+extern struct kt__libc kt__libc;
+
 /* What a thread of ours blocks: all but the synchronous signals, SIGABRT, and libc's own two, for
  * cancellation and for the setuid that reaches all threads. */
 extern const kt__signals kt__thread_signals;

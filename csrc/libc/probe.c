@@ -23,6 +23,8 @@
 
 enum { SIGNAL_CANCEL = 32, SIGNAL_SETXID = 33 }; /* glibc: sysdeps/unix/sysv/linux/internal-signals.h */
 
+struct kt__libc kt__libc;
+
 const kt__signals kt__thread_signals =
     ~(SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGILL) |
       SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGABRT) | SIGNAL_BIT(SIGNAL_CANCEL) | SIGNAL_BIT(SIGNAL_SETXID) |

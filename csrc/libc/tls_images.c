@@ -13,7 +13,7 @@
 #include "libc/tls_images.h"
 
 #include "base/fork.h"
-#include "thread/thread.h"
+#include "libc/libc.h"
 
 #include <link.h>
 #include <stdlib.h>

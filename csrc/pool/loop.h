@@ -18,6 +18,12 @@ struct kt__part {
 /* ---- loop.c ------------------------------------------------------------------------------------------- */
 
 bool kt__loop_stopped(struct kt_loop *loop);
+/* a / b, rounded up. */
+static inline uint64_t kt__divide_up(uint64_t a, uint64_t b)
+{
+    return a / b + (a % b != 0);
+}
+
 uint64_t kt__loop_units(const struct kt_loop *loop);
 
 /* What kt_pool_run returns for a loop that has ended. */
@@ -29,6 +35,16 @@ struct kt__part kt__part_of(struct kt_pool *pool, struct kt_loop *loop, uint32_t
 uint64_t kt__part_run(struct kt__part *part, uint64_t unit);
 
 /* ---- region.c ----------------------------------------------------------------------------------------- */
+
+/* The gate, for a caller that ends the threads. -ETIMEDOUT, -EINTR. */
+int kt__gate_take(struct kt_pool *pool, int64_t timeout_ns);
+void kt__gate_give(struct kt_pool *pool);
+
+/* Whether there is a loop that this worker may enter. */
+bool kt__loop_is_open(const struct kt__worker *worker);
+
+/* Runs chunks of the open loop. False when there is none. */
+bool kt__loop_join(struct kt__worker *worker);
 
 /* The gate, if it is free. */
 bool kt__gate_try(struct kt_pool *pool);

@@ -1,6 +1,7 @@
-/* A pool's threads: how they come, go, and are gone in a forked child. */
+/* A pool from its making to its end, also in a forked child. */
 #define _GNU_SOURCE
-#include "pool/pool.h"
+#include "pool/loop.h"
+#include "pool/queue.h"
 
 #include "base/fork.h"
 #include "base/mutex.h"
@@ -8,7 +9,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,11 +18,12 @@ static struct kt_pool *pools; /* all of them; guarded by the engine's lock */
 /* Pages that nobody touches cost nothing: there is room for the most workers, and none ever moves. */
 static const size_t workers_size = (KT_POOL_WORKERS_MAX + 1) * sizeof(struct kt__worker);
 
-/* ---- Making and freeing ---------------------------------------------------------------------------- */
+static void forget_threads(void);
 
 static void enter_all(struct kt_pool *pool)
 {
     kt__lock();
+    kt__reset_in_child(KT_RESET_POOLS, forget_threads);
     pool->next = pools;
     if (pools) {
         pools->previous = pool;
@@ -105,7 +106,7 @@ int kt_pool_new(kt_pool **out, const kt_pool_spec *spec)
     }
     enter_all(pool);
     *out = pool; /* before its threads run: they may look there for it */
-    int rc = kt__pool_staff(pool, spec->workers - 1);
+    int rc = kt__pool_start_workers(pool, spec->workers - 1);
     if (rc < 0) {
         while (kt_pool_quiesce(pool, -1) == -EINTR) {
         }
@@ -125,103 +126,12 @@ void kt_pool_free(kt_pool *pool)
 
 void kt_pool_break(kt_pool *pool)
 {
-    atomic_store_explicit(&pool->broken, true, memory_order_relaxed);
+    kt__break(pool);
 }
 
 uint32_t kt_pool_workers(const kt_pool *pool)
 {
     return atomic_load_explicit(&pool->workers, memory_order_relaxed);
-}
-
-/* ---- Threads come ---------------------------------------------------------------------------------- */
-
-static bool is_there(const struct kt__worker *worker)
-{
-    return worker->thread && !worker->left && worker->generation == worker->pool->generation;
-}
-
-/* A worker's place, for a new thread. */
-static struct kt__worker *place_for(struct kt_pool *pool, uint32_t number)
-{
-    struct kt__worker *worker = &pool->worker[number];
-    worker->pool = pool;
-    worker->number = number;
-    worker->generation = pool->generation;
-    worker->left = false;
-    worker->unfit = false;
-    worker->unrung = NULL;
-    worker->spin_ns = pool->spin_ns;
-    return worker;
-}
-
-/* In this order: a child forked in between must not free it, too. */
-static void free_thread(struct kt__worker *worker)
-{
-    struct kt_thread *thread = worker->thread;
-    worker->thread = NULL;
-    kt_thread_free(thread);
-}
-
-static int start_worker(struct kt_pool *pool, uint32_t number)
-{
-    struct kt__worker *worker = &pool->worker[number];
-    if (worker->thread) {
-        /* It leaves, and has its place until it has ended, or is not in this forked child. */
-        while (worker->generation == pool->generation && kt_thread_wait(worker->thread, -1, NULL) == -EINTR) {
-        }
-        free_thread(worker);
-    }
-    place_for(pool, number);
-    kt_spec spec = pool->thread;
-    char name[32];
-    if (pool->name[0]) {
-        snprintf(name, sizeof name, "%.10s-%u", pool->name, number);
-        spec.name = name;
-    }
-    kt_call call = {.function = (kt_function)(uintptr_t)kt__worker_main,
-                    .integers = {(uint64_t)(uintptr_t)worker}};
-    int rc = kt_thread_start(&worker->thread, &spec, &call);
-    if (rc < 0) {
-        worker->thread = NULL;
-    }
-    return rc;
-}
-
-int kt__pool_staff(struct kt_pool *pool, uint32_t threads)
-{
-    int rc = 0;
-    if (pool->options & KT_POOL_LENT) {
-        return 0;
-    }
-    /* The first look at libc may wait for the loader, whose lock is held by a constructor that may be about
-     * to use this pool: not under the mutex. What it finds is told by the start. */
-    (void)kt__ready();
-    kt__mutex_lock(&pool->changing);
-    if (threads > pool->workers) { /* whoever asks may have read it before a resize */
-        threads = pool->workers;
-    }
-    for (uint32_t number = 1; number <= threads && !pool->quiescing && rc == 0; number++) {
-        if (!is_there(&pool->worker[number])) {
-            rc = start_worker(pool, number);
-        }
-    }
-    if (rc == 0 && !pool->quiescing && threads > pool->staff) {
-        atomic_store_explicit(&pool->staff, threads, memory_order_relaxed);
-    }
-    kt__mutex_unlock(&pool->changing);
-    return rc;
-}
-
-/* ---- Threads go ------------------------------------------------------------------------------------ */
-
-bool kt__worker_leaves(struct kt__worker *worker)
-{
-    struct kt_pool *pool = worker->pool;
-    kt__mutex_lock(&pool->changing); /* whoever calls it off does so under the same mutex */
-    worker->left = pool->leaving;
-    bool left = worker->left;
-    kt__mutex_unlock(&pool->changing);
-    return left;
 }
 
 static bool is_of(struct kt_pool *pool)
@@ -231,7 +141,7 @@ static bool is_of(struct kt_pool *pool)
     kt__mutex_lock(&pool->changing);
     for (uint32_t number = 1; number <= pool->workers && !found; number++) {
         struct kt__worker *worker = &pool->worker[number];
-        found = is_there(worker) && kt_thread_ident(worker->thread) == self;
+        found = kt__worker_is_there(worker) && kt_thread_ident(worker->thread) == self;
     }
     kt__mutex_unlock(&pool->changing);
     return found;
@@ -242,7 +152,7 @@ static void set_leaving(struct kt_pool *pool, bool leaving)
     kt__mutex_lock(&pool->changing);
     atomic_store(&pool->leaving, leaving);
     pool->quiescing = leaving;
-    kt__publish(&pool->staff, 0); /* kt_pool_submit reads it after it has put a task */
+    kt__publish(&pool->started, 0); /* kt_pool_submit reads it after it has put a task */
     kt__mutex_unlock(&pool->changing);
 }
 
@@ -259,7 +169,7 @@ static int join_all(struct kt_pool *pool, kt__deadline deadline)
             return rc;
         }
         kt__mutex_lock(&pool->changing);
-        free_thread(worker);
+        kt__worker_free_thread(worker);
         kt__mutex_unlock(&pool->changing);
     }
     return 0;
@@ -270,7 +180,7 @@ static int resume(struct kt_pool *pool, uint32_t threads)
 {
     set_leaving(pool, false);
     kt__gate_give(pool);
-    return kt__pool_staff(pool, kt__tasks_are_queued(pool) ? pool->workers : threads);
+    return kt__pool_start_workers(pool, kt__tasks_are_queued(pool) ? pool->workers : threads);
 }
 
 /* Ends the threads and has the gate until it resumes, or returns why not, and then they go on. */
@@ -313,14 +223,12 @@ int kt_pool_resize(kt_pool *pool, uint32_t workers, uint32_t cpus, int64_t timeo
     return resume(pool, workers - 1);
 }
 
-/* ---- Threads that are lent --------------------------------------------------------------------------- */
-
 int kt_pool_serve(kt_pool *pool, uint32_t number)
 {
     if (!(pool->options & KT_POOL_LENT) || number < 1 || number > pool->workers) {
         return -EINVAL;
     }
-    kt__worker_main(place_for(pool, number));
+    kt__worker_main(kt__worker_place(pool, number));
     return 0;
 }
 
@@ -329,8 +237,6 @@ void kt_pool_close(kt_pool *pool)
     set_leaving(pool, true);
     kt__wake(pool, 1, pool->workers, UINT32_MAX);
 }
-
-/* ---- Fork ------------------------------------------------------------------------------------------ */
 
 static void forget_region(struct kt_pool *pool, uintptr_t self)
 {
@@ -356,14 +262,14 @@ static void forget_region(struct kt_pool *pool, uintptr_t self)
     atomic_store(&pool->busy, 0);
 }
 
-void kt__forget_pool_threads(void)
+static void forget_threads(void)
 {
     uintptr_t self = (uintptr_t)pthread_self();
     for (struct kt_pool *pool = pools; pool; pool = pool->next) {
         pool->generation++;
         pool->quiescing = false;
         atomic_store(&pool->changing, 0);
-        atomic_store(&pool->staff, 0);
+        atomic_store(&pool->started, 0);
         atomic_store(&pool->leaving, 0);
         atomic_store(&pool->spinning, 0);
         atomic_store(&pool->room_waiters, 0);
@@ -371,17 +277,15 @@ void kt__forget_pool_threads(void)
         for (int word = 0; word < KT_SLEEPER_WORDS; word++) {
             atomic_store(&pool->sleepers[word], 0);
         }
-        kt__queue_forget(pool);
+        kt__queue_reset(pool);
         forget_region(pool, self);
     }
 }
 
-/* ---- What it did ----------------------------------------------------------------------------------- */
-
 static int64_t cpu_time_of(const struct kt__worker *worker)
 {
     int64_t ns;
-    return is_there(worker) && kt_thread_cpu_time(worker->thread, &ns) == 0 ? ns : -1;
+    return kt__worker_is_there(worker) && kt_thread_cpu_time(worker->thread, &ns) == 0 ? ns : -1;
 }
 
 size_t kt_pool_stats(kt_pool *pool, kt_worker_stats *stats, size_t count)

@@ -53,7 +53,7 @@ struct kt__worker {
     int64_t spin_ns;                      /* owner's: the present spin budget */
     int64_t stepped_aside_at;             /* owner's */
     bool unfit;                           /* owner's: its initializer has failed, it runs nothing */
-    struct kt_completions *unrung;        /* owner's: whose bell it owes */
+    struct kt_completions *unnotified;    /* owner's: a queue whose eventfd it has still to write to */
     uint64_t generation;                  /* frozen while it runs: that of the pool at its start */
     struct kt_pool *pool;                 /* frozen */
     uint32_t number;                      /* frozen */
@@ -106,12 +106,12 @@ struct kt_pool {
     _Atomic(uint32_t) unfinished;           /* tasks that wait or run, where threads are lent */
 
     KT_LINE kt__word changing; /* mutex: threads are started and ended */
-    _Atomic(uint32_t) staff;   /* workers 1 to this one have threads */
+    _Atomic(uint32_t) started; /* workers 1 to this one have threads */
     bool quiescing;            /* guarded by `changing`: no new threads now */
     /* For good. Relaxed wherever it is read: work that is handed over at the same time is taken or is not. */
     _Atomic(bool) broken;
     uint64_t generation;       /* forks survived */
-    _Atomic(uint32_t) workers; /* changes only while there is no staff */
+    _Atomic(uint32_t) workers; /* changes only while no worker has a thread */
     uint32_t cpus;
     int64_t spin_ns;
     uint32_t options;          /* frozen */
@@ -140,14 +140,17 @@ static inline void kt__note_client(struct kt_pool *pool, bool brings_loop)
  * and an exchange not. */
 #define kt__publish(place, value) ((void)atomic_exchange((place), (value)))
 
+static inline void kt__break(struct kt_pool *pool)
+{
+    atomic_store_explicit(&pool->broken, true, memory_order_relaxed);
+}
+
 static inline void kt__count(_Atomic(uint64_t) *counter)
 {
     atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
 }
 
-/* ---- worker.c: idle workers ------------------------------------------------------------------------- */
-
-void kt__worker_main(struct kt__worker *worker);
+/* ---- sleepers.c ---- */
 
 /* Wakes at most `count` of the sleepers whose numbers are from `first` to `last`, and returns how many. After
  * a store, sequentially consistent, of what they are to see. */
@@ -156,42 +159,24 @@ uint32_t kt__wake(struct kt_pool *pool, uint32_t first, uint32_t last, uint32_t 
 /* How many of the workers from number 1 to `last` sleep. */
 uint32_t kt__asleep(const struct kt_pool *pool, uint32_t last);
 
-/* ---- region.c ----------------------------------------------------------------------------------------- */
+/* ---- worker.c ---- */
 
-/* The gate, for whoever ends the threads. -ETIMEDOUT, -EINTR. */
-int kt__gate_take(struct kt_pool *pool, int64_t timeout_ns);
-void kt__gate_give(struct kt_pool *pool);
+void kt__worker_main(struct kt__worker *worker);
 
-/* Whether there is a loop that this worker may enter. */
-bool kt__loop_is_open(const struct kt__worker *worker);
+/* ---- worker_threads.c ---- */
 
-/* Takes part in the loop that is open. False when there is none. */
-bool kt__loop_join(struct kt__worker *worker);
+/* Starts those of the first `count` workers that have no thread. None while they are to leave. As
+ * kt_thread_start. */
+int kt__pool_start_workers(struct kt_pool *pool, uint32_t count);
 
-/* ---- task.c ------------------------------------------------------------------------------------------- */
+/* Whether a worker has a thread, in this process, that has not left. Under `changing`. */
+bool kt__worker_is_there(const struct kt__worker *worker);
 
-bool kt__queue_new(struct kt_pool *pool, uint32_t size);
-void kt__queue_forget(struct kt_pool *pool);
-bool kt__tasks_wait(const struct kt_pool *pool);
+/* The memory of a worker, made ready for a new thread. */
+struct kt__worker *kt__worker_place(struct kt_pool *pool, uint32_t number);
 
-/* Whether there are any, one that is just being put included: for whoever is not followed by a worker's look.
- */
-bool kt__tasks_are_queued(const struct kt_pool *pool);
-
-/* Runs the next task. False when there is none. */
-bool kt__task_run_next(struct kt__worker *worker);
-
-/* Tells of tasks that came back in silence. Before the worker sleeps, or ends. */
-void kt__ring_unrung(struct kt__worker *worker);
-
-/* ---- pool.c: their threads ------------------------------------------------------------------------- */
-
-/* Starts the threads that are not there: those of loops, or of tasks, which is one more. None while they are
- * to leave. As kt_thread_start. */
-int kt__pool_staff(struct kt_pool *pool, uint32_t threads);
-
-/* On a worker that is told to leave: whether it must. */
-bool kt__worker_leaves(struct kt__worker *worker);
+/* Frees the handle of a worker's thread. */
+void kt__worker_free_thread(struct kt__worker *worker);
 
 /* ---- trace.c --------------------------------------------------------------------------------------- */
 

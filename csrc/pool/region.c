@@ -1,6 +1,7 @@
 /* The open region (pool.h): shares of a loop, and the gate that its workers enter and leave by. */
 #define _GNU_SOURCE
 #include "pool/loop.h"
+#include "pool/queue.h"
 
 #include "base/spin.h"
 
@@ -15,8 +16,6 @@ enum {
     TINY_WORK_NS = 2000,  /* twice what it costs to share it with one who spins */
     UNIT_LEAST_NS = 1000, /* twenty times what it costs to hand one out */
 };
-
-/* ---- Shares ---------------------------------------------------------------------------------------- */
 
 /* Orders are relaxed: a share holds numbers only, and everything that they stand for is older than the gate.
  * A word that has changed and changed back stands for the same units, which nobody has run. */
@@ -87,8 +86,6 @@ static uint64_t run_next(struct kt__part *part, uint64_t unit)
     return kt__part_run(part, unit);
 }
 
-/* ---- The gate, on the workers' side ---------------------------------------------------------------- */
-
 #define ONE_ENTERS (((uint64_t)1 << KT_GATE_ENTERED_SHIFT) + 1)
 
 static bool lets_in(uint64_t gate, const struct kt__worker *worker)
@@ -153,8 +150,6 @@ bool kt__loop_join(struct kt__worker *worker)
     }
     return true;
 }
-
-/* ---- The gate, on the caller's side ---------------------------------------------------------------- */
 
 bool kt__gate_try(struct kt_pool *pool)
 {

@@ -1,7 +1,10 @@
 /* Workers between pieces of work: they spin for a while that experience sets, then sleep. */
 #define _GNU_SOURCE
-#include "pool/pool.h"
+#include "pool/loop.h"
+#include "pool/queue.h"
+#include "pool/task.h"
 
+#include "base/mutex.h"
 #include "base/spin.h"
 #include "base/syscall.h"
 
@@ -17,8 +20,6 @@ static bool there_is_work(const struct kt__worker *worker)
 {
     return kt__loop_is_open(worker) || kt__tasks_wait(worker->pool) || atomic_load(&worker->pool->leaving);
 }
-
-/* ---- Spinning -------------------------------------------------------------------------------------- */
 
 /* Moves the calling thread to another CPU, if it may run on any other. */
 static bool leave_cpu(int cpu)
@@ -88,8 +89,6 @@ static bool spin_for_work(struct kt__worker *worker)
     return found;
 }
 
-/* ---- Sleeping -------------------------------------------------------------------------------------- */
-
 static void park(struct kt__worker *worker)
 {
     struct kt_pool *pool = worker->pool;
@@ -112,64 +111,23 @@ static void park(struct kt__worker *worker)
     }
 }
 
-/* The bits of one word of sleepers that are of workers from `first` to `last`. */
-static uint64_t mask_of(uint32_t word, uint32_t first, uint32_t last)
+/* Whether a worker that is told to leave must. */
+static bool leaves(struct kt__worker *worker)
 {
-    uint64_t mask = ~(uint64_t)0;
-    if (first / 64 == word) {
-        mask &= ~(uint64_t)0 << first % 64;
-    }
-    if (last / 64 == word) {
-        mask &= ~(uint64_t)0 >> (63 - last % 64);
-    }
-    return mask;
+    struct kt_pool *pool = worker->pool;
+    kt__mutex_lock(&pool->changing); /* whoever calls it off does so under the same mutex */
+    worker->left = pool->leaving;
+    bool left = worker->left;
+    kt__mutex_unlock(&pool->changing);
+    return left;
 }
-
-uint32_t kt__asleep(const struct kt_pool *pool, uint32_t last)
-{
-    uint32_t asleep = 0;
-    for (uint32_t word = 0; word <= last / 64; word++) {
-        asleep += (uint32_t)__builtin_popcountll(atomic_load(&pool->sleepers[word]) & mask_of(word, 1, last));
-    }
-    return asleep;
-}
-
-/* Takes one sleeper's bit, and so owes it the signal. */
-static struct kt__worker *take_sleeper(struct kt_pool *pool, uint32_t first, uint32_t last)
-{
-    for (uint32_t word = first / 64; word <= last / 64; word++) {
-        uint64_t eligible;
-        while ((eligible = atomic_load(&pool->sleepers[word]) & mask_of(word, first, last)) != 0) {
-            uint64_t bit = eligible & -eligible;
-            if (atomic_fetch_and(&pool->sleepers[word], ~bit) & bit) {
-                return &pool->worker[64 * word + (uint32_t)__builtin_ctzll(bit)];
-            }
-        }
-    }
-    return NULL;
-}
-
-uint32_t kt__wake(struct kt_pool *pool, uint32_t first, uint32_t last, uint32_t count)
-{
-    uint32_t woken = 0;
-    struct kt__worker *worker;
-    while (woken < count && (worker = take_sleeper(pool, first, last)) != NULL) {
-        atomic_store_explicit(&worker->signal, 1, memory_order_release);
-        kt__futex_wake(&worker->signal, 1, KT_FUTEX_PRIVATE);
-        woken++;
-    }
-    return woken;
-}
-
-/* ---- A worker's life ------------------------------------------------------------------------------- */
 
 /* False, too, in a child that this thread has forked: the pool's threads there are others, and one of them
  * may have its place. */
 static bool stays(struct kt__worker *worker, uint64_t generation)
 {
     return generation == worker->pool->generation &&
-           !(atomic_load(&worker->pool->leaving) && !kt__tasks_wait(worker->pool) &&
-             kt__worker_leaves(worker));
+           !(atomic_load(&worker->pool->leaving) && !kt__tasks_wait(worker->pool) && leaves(worker));
 }
 
 static void begin_work(struct kt__worker *worker)
@@ -181,13 +139,13 @@ static void begin_work(struct kt__worker *worker)
     kt_call_run(&initializer);
     if (initializer.kind == KT_RESULT_INTEGER && (int32_t)initializer.result != 0) {
         worker->unfit = true; /* it stays all the same, to bring back the tasks that wait */
-        kt_pool_break(worker->pool);
+        kt__break(worker->pool);
     }
 }
 
 static void end_work(struct kt__worker *worker)
 {
-    kt__ring_unrung(worker);
+    kt__notify_completions(worker);
     if (worker->pool->finalizer.function) {
         kt_call finalizer = worker->pool->finalizer;
         kt_call_run(&finalizer);
@@ -203,7 +161,7 @@ void kt__worker_main(struct kt__worker *worker)
             continue;
         }
         if (!(may_spin(worker) && spin_for_work(worker))) {
-            kt__ring_unrung(worker);
+            kt__notify_completions(worker);
             park(worker);
         }
     }

@@ -1,6 +1,7 @@
 /* The steps of a child: each a system call or two. */
 #define _GNU_SOURCE
 #include "process/process.h"
+#include "base/syscall.h"
 
 #include <fcntl.h>
 #include <net/if.h>
@@ -11,10 +12,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
 
 enum { CLOSE_ON_EXEC = 4 /* CLOSE_RANGE_CLOEXEC */, LAST_SIGNAL = 64 };
 

@@ -2,15 +2,12 @@
  * outside and its inside. It reaps what it inherits, passes signals on, and ends like its child did. */
 #define _GNU_SOURCE
 #include "process/process.h"
+#include "base/syscall.h"
 
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
 
 static void set_default(int number)
 {

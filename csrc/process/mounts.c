@@ -7,20 +7,10 @@
  * (mount_too_revealing, fs/namespace.c). */
 #define _GNU_SOURCE
 #include "process/process.h"
+#include "base/syscall.h"
 
 #include <fcntl.h>
 #include <sys/mount.h>
-
-#ifndef SYS_open_tree
-#define SYS_open_tree  428
-#define SYS_move_mount 429
-#define SYS_fsopen     430
-#define SYS_fsconfig   431
-#define SYS_fsmount    432
-#endif
-#ifndef SYS_mount_setattr
-#define SYS_mount_setattr 442
-#endif
 
 /* Of linux/mount.h and linux/fcntl.h, which cannot be included beside sys/mount.h of some libcs. */
 enum {

@@ -1,6 +1,7 @@
 /* From a spec to a running process, seen from the parent. */
 #define _GNU_SOURCE
 #include "process/process.h"
+#include "base/syscall.h"
 
 #include "libc/descriptor.h"
 #include "base/kernel_features.h"
@@ -12,10 +13,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
-
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
 
 static const uint64_t engines_own = CLONE_THREAD | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
                                     CLONE_CHILD_CLEARTID | CLONE_DETACHED | KT_CLONE_PIDFD;
@@ -293,22 +290,6 @@ static int recv_failure(const kt_process *process, kt_failure *failure)
         return -EINTR;
     }
     return n == sizeof *failure ? verdict(failure) : 0;
-}
-
-/* Lets go of what was between the two; of the memory as soon as the child has left it. */
-void kt__part(kt_process *process)
-{
-    if (process->memory) {
-        kt__process_memory_give(process->memory);
-        process->memory = NULL;
-    }
-    if (process->channel >= 0) {
-        close(process->channel);
-    }
-    if (process->child_end >= 0) {
-        close(process->child_end);
-    }
-    process->channel = process->child_end = -1;
 }
 
 static int hear(const kt_process *process, kt_failure *failure)

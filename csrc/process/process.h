@@ -9,13 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Flags that headers of older kernels lack. */
-#define KT_CLONE_NEWTIME       UINT64_C(0x80)
-#define KT_CLONE_PIDFD         UINT64_C(0x1000)
-#define KT_CLONE_NEWCGROUP     UINT64_C(0x02000000)
-#define KT_CLONE_CLEAR_SIGHAND UINT64_C(0x100000000)
-#define KT_CLONE_INTO_CGROUP   UINT64_C(0x200000000)
-
 /* What travels over the channel from child to parent: a failure, or one of these in its place. */
 enum {
     KT_SAYS_BEGUN = 0x7fffffff, /* all steps are done, and the function begins */
@@ -46,9 +39,6 @@ int kt__write_maps(int32_t pid, const kt_process_spec *spec, kt_failure *failure
 /* As long as nothing is made. */
 void kt__process_begin(kt_process *process);
 
-/* Lets go of what is between parent and child: of the memory as soon as the child has left it. */
-void kt__part(kt_process *process);
-
 /* A pidfd by pidfd_open(2), or -1. */
 int kt__pidfd_of(int32_t pid);
 
@@ -59,6 +49,8 @@ int kt__fail(kt_failure *failure, int32_t place, int rc); /* fills it in and ret
 
 /* ---- reap.c ----------------------------------------------------------------------------------------- */
 
+/* Closes the channel between parent and child, and gives the memory back as soon as the child has left it. */
+void kt__part(kt_process *process);
 void kt__reap(kt_process *process); /* a child that has failed: waits, closes all */
 
 /* ---- child.c: what a child does; only system calls -------------------------------------------------- */

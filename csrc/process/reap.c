@@ -7,6 +7,7 @@
  * and through fork (fork.c); nobody waits for long. */
 #define _GNU_SOURCE
 #include "process/process.h"
+#include "base/syscall.h"
 
 #include "base/fork.h"
 #include "base/fd.h"
@@ -14,10 +15,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
-
-#ifndef SYS_pidfd_send_signal
-#define SYS_pidfd_send_signal 424
-#endif
 
 enum { BY_PIDFD = 3 /* P_PIDFD of waitid(2), Linux 5.4 */, DUMPED_CORE = 0x80 };
 
@@ -151,6 +148,22 @@ int kt_process_pidfd(const kt_process *process)
     }
     kt__unlock_reaping();
     return rc;
+}
+
+/* Closes the channel, and gives the memory back as soon as the child has left it. */
+void kt__part(kt_process *process)
+{
+    if (process->memory) {
+        kt__process_memory_give(process->memory);
+        process->memory = NULL;
+    }
+    if (process->channel >= 0) {
+        close(process->channel);
+    }
+    if (process->child_end >= 0) {
+        close(process->child_end);
+    }
+    process->channel = process->child_end = -1;
 }
 
 void kt__reap(kt_process *process)

@@ -24,8 +24,16 @@ void kt_park_timeout(int64_t ns)
     atomic_store_explicit(&patience, ns < 0 ? 0 : ns, memory_order_relaxed);
 }
 
+/* In a forked child: the threads of the lot are the parent's. */
+static void forget_parked(void)
+{
+    lot = NULL;
+    atomic_store_explicit(&lot_count, 0, memory_order_relaxed);
+}
+
 static void park(struct kt_thread *thread)
 {
+    kt__reset_in_child(KT_RESET_PARKING_LOT, forget_parked);
     atomic_store_explicit(&thread->claim, KT_CLAIM_PARKED, memory_order_relaxed);
     thread->link = lot;
     lot = thread;
@@ -169,10 +177,4 @@ void kt__dismiss_parked(void)
 size_t kt__parked_count(void)
 {
     return atomic_load_explicit(&lot_count, memory_order_relaxed);
-}
-
-void kt__forget_parked(void)
-{
-    lot = NULL;
-    atomic_store_explicit(&lot_count, 0, memory_order_relaxed);
 }

@@ -1,15 +1,12 @@
 /* What can be asked about a thread and about the kernel. */
 #define _GNU_SOURCE
 #include "base/fork.h"
+#include "base/syscall.h"
 #include "base/fd.h"
 #include "thread/thread.h"
 
 #include <fcntl.h>
 #include <time.h>
-
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
 
 enum { PIDFD_THREAD_FLAG = O_EXCL };
 

@@ -18,6 +18,8 @@ static _Atomic(size_t) detached_count;
 
 /* ---- Records --------------------------------------------------------------------------------------- */
 
+static void forget_other_threads(void);
+
 static struct kt_thread *take_record(void)
 {
     struct kt_thread *thread = records;
@@ -25,6 +27,7 @@ static struct kt_thread *take_record(void)
         records = thread->link;
         return thread;
     }
+    kt__reset_in_child(KT_RESET_THREADS, forget_other_threads);
     thread = aligned_alloc(_Alignof(struct kt_thread), sizeof *thread);
     if (thread) {
         memset(thread, 0, sizeof *thread);
@@ -176,10 +179,9 @@ static void become_main(struct kt_thread *thread)
 
 /* Only the forking thread lives on. libc's child has emptied its list of threads by now
  * (nptl/reclaim_stacks), and entered the forking thread again. */
-void kt__forget_other_threads(void)
+static void forget_other_threads(void)
 {
     uintptr_t self = (uintptr_t)pthread_self();
-    kt__forget_parked();
     for (struct kt_thread *thread = all; thread; thread = thread->next) {
         atomic_store_explicit(&thread->waiters, 0, memory_order_relaxed);
         if (thread->ident == self && !kt__ended(thread)) {

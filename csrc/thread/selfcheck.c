@@ -6,8 +6,6 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-struct kt__libc kt__libc;
-
 struct check {
     const int *starter_errno;
     pthread_key_t key;

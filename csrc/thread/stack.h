@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { KT_ALTSTACK_SIZE = 32768, KT_MADV_GUARD_INSTALL = 102 /* MADV_GUARD_INSTALL, Linux 6.13 */ };
+enum { KT_ALTSTACK_SIZE = 32768 };
 
 struct kt__slab;
 

@@ -3,7 +3,9 @@
 #define KT_THREAD_H
 
 #include "cpu.h"
+#include "base/clone.h"
 #include "base/futex.h"
+#include "base/sanitizer.h"
 #include "libc/libc.h"
 #include "thread/stack.h"
 
@@ -11,21 +13,6 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
-
-/* ThreadSanitizer learns of threads from pthread_create alone: clone would make it crash. */
-#ifdef __SANITIZE_THREAD__
-#define KT_THREAD_SANITIZER 1
-#else
-#define KT_THREAD_SANITIZER 0
-#endif
-
-/* AddressSanitizer keeps its view of a thread under a key, whose destructor ends it: a thread that has run
- * its destructors cannot go on. */
-#ifdef __SANITIZE_ADDRESS__
-#define KT_ADDRESS_SANITIZER 1
-#else
-#define KT_ADDRESS_SANITIZER 0
-#endif
 
 /* Who has the handle. */
 enum kt__claim {
@@ -36,6 +23,11 @@ enum kt__claim {
     KT_CLAIM_PARKED,   /* the parking lot */
     KT_CLAIM_ABANDONED /* the list of threads to be recycled when they have ended */
 };
+
+/* What a thread may share or not, and the namespaces that it may have of its own (clone(2)). */
+#define KT_SHAREABLE ((uint64_t)(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM))
+#define KT_NAMESPACES                                                                                        \
+    (KT_CLONE_NEWCGROUP | (uint64_t)(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET))
 
 enum { KT_STARTING = 1 }; /* in `word` from before the clone until the kernel stores the tid */
 
@@ -102,9 +94,6 @@ struct kt_thread {
     struct kt_thread *link;            /* free records, detached threads, parked threads */
 };
 
-/* libc's facts, once kt__ready has returned 0. */
-extern struct kt__libc kt__libc;
-
 static inline bool kt__reusable(const struct kt_thread *thread)
 {
     return thread->options & KT_OPTION_REUSE;
@@ -142,9 +131,9 @@ static inline bool kt__ended(struct kt_thread *thread)
     return kt__end_of(thread).expected == 0;
 }
 
-/* ---- start.c: from a spec to a running thread ------------------------------------------------ */
+/* ---- create.c: a new thread, or a parked one ---- */
 
-/* kt_thread_start without the self-check, which itself starts a thread. */
+/* kt_thread_start without the self-check, which starts a thread, too. */
 int kt__start(struct kt_thread **thread, const kt_spec *spec, const kt_call *call);
 
 /* ---- thread_main.c: what a thread does ----------------------------------------------------------------- */
@@ -168,6 +157,9 @@ void kt__reap_some(void);
 void kt__reap_all(void);
 size_t kt__detached_count(void);
 
+/* In a process that a forked child has made by clone: its tid is another. */
+void kt__refresh_own_tid(void);
+
 /* ---- parking_lot.c: reusable threads between two runs ---------------------------------------------------
  */
 
@@ -189,7 +181,6 @@ void kt__leave(struct kt_thread *thread);
 
 void kt__dismiss_parked(void);
 size_t kt__parked_count(void);
-void kt__forget_parked(void);
 
 /* ---- reset.c: a parked thread made like a new one ------------------------------------------------ */
 

@@ -27,12 +27,10 @@ static void install_altstack(const struct kt_thread *thread)
 
 static int apply_settings(const struct kt_thread *thread)
 {
-    const uint64_t shareable = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM;
-    const uint64_t new = thread->flags &(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET |
-                                         0x02000000 /* CLONE_NEWCGROUP */);
+    const uint64_t new = thread->flags & KT_NAMESPACES;
     /* pthread_create shares all; what clone would not have shared is unshared here. */
-    if (thread->backend == KT_BACKEND_PTHREAD && (new || (thread->flags & shareable) != shareable) &&
-        unshare((int)((~thread->flags & shareable) | new)) < 0) {
+    if (thread->backend == KT_BACKEND_PTHREAD && (new || (thread->flags & KT_SHAREABLE) != KT_SHAREABLE) &&
+        unshare((int)((~thread->flags & KT_SHAREABLE) | new)) < 0) {
         return -errno;
     }
     if (thread->cpus_size) {

@@ -1,4 +1,4 @@
-/* The bell of completions: no task lies there unheard (csrc/pool/task.c, come_back, kt__ring_unrung, kt_completions_take).
+/* The notification of completions: no completed task stays unnoticed (csrc/pool/completions.c: kt__task_complete, kt__notify_completions, kt_completions_take).
  *
  * Three workers send a task each back; two ring at once, as for a task that somebody watches, the other one
  * before it parks. A collector sleeps until the descriptor is readable and takes what is there.

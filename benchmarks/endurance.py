@@ -18,8 +18,8 @@ from pathlib import Path
 import kthreads
 from kthreads._native import ffi, lib
 from kthreads.bench.measure import environment, memory
-from kthreads.bench.measure.suites import name_of
-from kthreads.bench.measure.worker import MAKERS
+from kthreads.bench.measure.peers import MAKERS
+from kthreads.bench.model.peer_names import name_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "_endurance.md"

@@ -14,13 +14,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from kthreads.bench.analysis import findings
-from kthreads.bench.analysis.results import FormatError, Place, Row, Run, merged
-from kthreads.bench.analysis.stats import Summary
-from kthreads.bench.measure.calls import WHY
+from kthreads.bench.analysis.summary import Peers, RunSummary
 from kthreads.bench.measure.environment import sentence
-from kthreads.bench.measure.suites import SUITES, name_of
+from kthreads.bench.measure.syscalls import PURPOSES
+from kthreads.bench.model.peer_names import name_of
+from kthreads.bench.model.run import FormatError, Run, merged
+from kthreads.bench.model.scenario import Scenario
+from kthreads.bench.model.suites import SUITES
 from kthreads.bench.output import report
-from kthreads.bench.output.tables import heading, time_of
+from kthreads.bench.output.figures import figures_of
+from kthreads.bench.output.tables import memory_kinds
+from kthreads.bench.output.units import time_of
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results"
@@ -43,19 +47,15 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]
     yield ""
 
 
-def ordered(run: Run) -> list[tuple[Place, dict[str, Row]]]:
-    order = list(SUITES)
-    places = sorted(run.places.items(), key=lambda item: (order.index(item[0].suite), item[0].value, item[0].pinned))
-    return [(place, {peer: rows[peer] for peer in SUITES[place.suite].peers if peer in rows}) for place, rows in places]
-
-
 # ---- The page of results -------------------------------------------------------------------------------------------------
 
 
-def in_short(run: Run) -> Iterator[str]:
+def in_short(run: RunSummary) -> Iterator[str]:
     found = findings.findings(run)
     counts = {side: sum(finding.side == side for finding in found) for side, _, _ in SIDES}
-    processes = len({block.process for block in run.blocks})
+    processes = len(
+        {process for peers in run.scenarios.values() for each in peers.values() for process in each.processes}
+    )
     yield (
         f"{len(found)} comparisons, each a ratio of kthreads' time to a peer's with its 95 % interval, over {processes} "
         f"fresh processes: kthreads is ahead in {counts[findings.AHEAD]}, a peer in {counts[findings.BEHIND]}, and in "
@@ -68,7 +68,7 @@ def in_short(run: Run) -> Iterator[str]:
         yield ""
 
 
-def figures(run: Run) -> Iterator[str]:
+def figures(run: RunSummary) -> Iterator[str]:
     yield from (
         "## All figures",
         "",
@@ -76,42 +76,38 @@ def figures(run: Run) -> Iterator[str]:
         "context switches of the process, a sample.",
         "",
     )
-    for place, rows in ordered(run):
-        if SUITES[place.suite].family == "alive":
-            yield from memory(place, rows)
+    for scenario, peers in run.in_order():
+        if SUITES[scenario.suite].family == "alive":
+            yield from memory(scenario, peers)
             continue
-        yield from (f"### {heading(place)}", "")
+        yield from (f"### {scenario.title}", "")
         body = []
-        for peer, row in rows.items():
-            summary = Summary.of(row.samples)
-            times = map(time_of, (summary.p50, summary.p90, summary.p99, summary.p999, summary.max))
-            seen = f"{row.seen:.2f}" if row.seen else ""
-            ratio = run.ratio(place, SUITES[place.suite].ours, peer)
-            each = (f"{row.burnt:.2f}", f"{row.each('faults'):.1f}", f"{row.each('switches'):.1f}", seen)
-            body.append((name_of(peer), *times, *each, "" if ratio is None else str(ratio)))
+        for peer, summary in peers.items():
+            ratio = run.ratio(scenario, SUITES[scenario.suite].ours, peer)
+            body.append((name_of(peer), *figures_of(summary), "" if ratio is None else str(ratio)))
         yield from table(
             ("peer", "p50", "p90", "p99", "p99.9", "max", "CPU/wall", "faults", "switches", "threads", "ratio"), body
         )
 
 
-def memory(place: Place, rows: dict[str, Row]) -> Iterator[str]:
-    yield from (f"### Threads that are all alive, {place.case}: a thread", "")
-    kinds = [kind for kind in next(iter(rows.values())).blocks[0].more if kind != "stop ns"]
+def memory(scenario: Scenario, peers: Peers) -> Iterator[str]:
+    yield from (f"### Threads that are all alive, {scenario.case}: a thread", "")
+    kinds = memory_kinds(peers)
     body = []
-    for peer, row in rows.items():
-        sizes = [f"{(row.more(kind) or 0) / 1024:.1f} KiB" for kind in kinds]
-        times = (time_of(Summary.of(row.samples).p50), time_of(row.more("stop ns") or 0))
+    for peer, summary in peers.items():
+        sizes = [f"{summary.more.get(kind, 0) / 1024:.1f} KiB" for kind in kinds]
+        times = (time_of(summary.quantiles.p50), time_of(summary.more.get("stop ns", 0)))
         body.append((name_of(peer), *times, *sizes))
     yield from table(("peer", "start", "stop", *kinds), body)
 
 
-def syscalls(run: Run) -> Iterator[str]:
+def syscalls(run: RunSummary) -> Iterator[str]:
     if not run.syscalls:
         return
     yield from ("## System calls of a create and join, both threads", "")
     names = dict.fromkeys(name for counts in run.syscalls.values() for name in counts)
     rows = [
-        (f"`{name}`", *(f"{counts.get(name, 0):g}" for counts in run.syscalls.values()), WHY.get(name, ""))
+        (f"`{name}`", *(f"{counts.get(name, 0):g}" for counts in run.syscalls.values()), PURPOSES.get(name, ""))
         for name in names
     ]
     yield from table(("call", *map(name_of, run.syscalls), "what for"), rows)
@@ -127,7 +123,7 @@ def instructions() -> Iterator[str]:
     yield from table(("path", "counted", "at most, in CI"), rows)
 
 
-def page(run: Run) -> str:
+def page(run: RunSummary) -> str:
     lines = [
         "# Results",
         "",
@@ -161,16 +157,16 @@ COST_SUITES = {
 }
 
 
-def cost(run: Run) -> str:
+def cost(run: RunSummary) -> str:
     lines = [f"{sentence(run.environment)}.", ""]
     rows = []
-    for place, peers in ordered(run):
-        if place.suite in COST_SUITES:
-            against = COST_SUITES[place.suite]
-            for peer, row in peers.items():
-                ratio = run.ratio(place, peer, against)
+    for scenario, peers in run.in_order():
+        if scenario.suite in COST_SUITES:
+            against = COST_SUITES[scenario.suite]
+            for peer, summary in peers.items():
+                ratio = run.ratio(scenario, peer, against)
                 of = "" if ratio is None else f"{ratio} of {name_of(against)}"
-                rows.append((heading(place), name_of(peer), time_of(Summary.of(row.samples).p50), of))
+                rows.append((scenario.title, name_of(peer), time_of(summary.quantiles.p50), of))
     return "\n".join([*lines, *table(("what", "by", "median", "ratio"), rows)]).rstrip() + "\n"
 
 
@@ -184,9 +180,10 @@ def main() -> None:
         parser.error(str(error))
     FOLDER.mkdir(exist_ok=True)
     run.save(FOLDER / "run.json.gz")
-    (FOLDER / "report.html").write_text(report.html(run), encoding="utf-8")
-    (FOLDER / "index.md").write_text(page(run), encoding="utf-8")
-    COST.write_text(cost(run), encoding="utf-8")
+    summary = RunSummary.of(run)
+    (FOLDER / "report.html").write_text(report.page(summary), encoding="utf-8")
+    (FOLDER / "index.md").write_text(page(summary), encoding="utf-8")
+    COST.write_text(cost(summary), encoding="utf-8")
 
 
 if __name__ == "__main__":

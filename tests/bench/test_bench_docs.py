@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from bench_runs import full_run
 
-from kthreads.bench.analysis.results import Run
+from kthreads.bench.analysis.summary import RunSummary
+from kthreads.bench.model.run import Run
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +28,7 @@ def results():
 @pytest.fixture(scope="module")
 def kept(results):
     """The run of the documentation."""
-    return Run.load(results.FOLDER / "run.json.gz")
+    return RunSummary.of(Run.load(results.FOLDER / "run.json.gz"))
 
 
 def test_the_page_of_results_is_made_of_the_run_that_is_kept(results, kept):
@@ -44,6 +45,6 @@ def test_the_run_that_is_kept_was_not_quick_and_not_cut_short(kept):
 
 
 def test_a_page_counts_each_comparison_once(results):
-    page = results.page(full_run())
+    page = results.page(RunSummary.of(full_run()))
     counted = page.split(" comparisons")[0].split("\n")[-1]
     assert f"kthreads is ahead in {counted}, a peer in 0, and in 0 there is no winner" in page

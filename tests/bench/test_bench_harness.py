@@ -9,15 +9,15 @@ import sys
 
 import pytest
 
-from kthreads.bench.measure import calls, memory, shims
-from kthreads.bench.measure.peers import PEERS
-from kthreads.bench.measure.suites import SUITES
-from kthreads.bench.measure.worker import MAKERS, POOLS
+from kthreads.bench.measure import memory, shims, syscalls
+from kthreads.bench.measure.operations import OPERATIONS
+from kthreads.bench.measure.peers import MAKERS, POOLS
+from kthreads.bench.model.suites import SUITES
 
 
 def work(suite, *, peers=None, shims=(), pinned=False):
     """The lines that a process writes which measures one suite in a hurry."""
-    order = {
+    job = {
         "suites": [suite],
         "peers": peers,
         "process": 3,
@@ -29,7 +29,7 @@ def work(suite, *, peers=None, shims=(), pinned=False):
     }
     done = subprocess.run(
         [sys.executable, "-m", "kthreads.bench.measure.worker"],
-        input=json.dumps(order),
+        input=json.dumps(job),
         capture_output=True,
         text=True,
         timeout=100,
@@ -72,7 +72,7 @@ def test_what_the_suites_name_is_what_the_harness_has():
     pools = {peer for suite in SUITES.values() if suite.family == "pools" for peer in suite.peers}
     assert makers == set(MAKERS)
     assert pools == set(POOLS)
-    assert {name: tuple(peers) for name, peers in PEERS.items()} == {
+    assert {name: tuple(peers) for name, peers in OPERATIONS.items()} == {
         suite.name: suite.peers for suite in SUITES.values() if suite.family == "python"
     }
 
@@ -180,20 +180,20 @@ TRACE = """\
 
 
 def test_calls_between_the_marks_are_counted_once_each():
-    assert calls.parse(TRACE, 2) == {"clone": 1.0, "exit": 1.0, "futex": 0.5}
+    assert syscalls.parse(TRACE, 2) == {"clone": 1.0, "exit": 1.0, "futex": 0.5}
 
 
 def test_a_trace_that_was_cut_off_is_no_answer():
-    with pytest.raises(calls.TraceError, match="not complete"):
-        calls.parse(TRACE[:5], 2)
+    with pytest.raises(syscalls.TraceError, match="not complete"):
+        syscalls.parse(TRACE[:5], 2)
 
 
 def test_a_thread_of_ours_takes_one_clone_and_no_madvise_at_each_exit():
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     try:
-        ours, theirs = calls.count_calls("clone"), calls.count_calls("pthread")
-    except calls.TraceError as error:
+        ours, theirs = syscalls.count("clone"), syscalls.count("pthread")
+    except syscalls.TraceError as error:
         pytest.skip(f"strace cannot trace here: {error}")
     assert ours["clone"] == ours["exit"] == 1
     assert ours.get("madvise", 0) < theirs["madvise"]

@@ -7,7 +7,8 @@ import json
 import pytest
 from bench_runs import block, full_run
 
-from kthreads.bench.model.run import FormatError, Run, merged
+from kthreads.bench.model.json_file import FormatError
+from kthreads.bench.model.run import Run, merged
 
 
 @pytest.fixture(scope="module")

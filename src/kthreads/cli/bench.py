@@ -15,7 +15,8 @@ from kthreads.bench.analysis.summary import RunSummary
 from kthreads.bench.measure.environment import sentence
 from kthreads.bench.measure.plan import Plan
 from kthreads.bench.measure.runner import Runner
-from kthreads.bench.model.run import FormatError, Run
+from kthreads.bench.model.json_file import FormatError
+from kthreads.bench.model.run import Run
 from kthreads.bench.model.suites import SUITES, SYSCALLS, all_peers
 from kthreads.bench.output import report, tables
 

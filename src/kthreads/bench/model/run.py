@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kthreads.bench.model import json_file
+from kthreads.bench.model.json_file import FormatError
 from kthreads.bench.model.scenario import Scenario
 
 FORMAT = "kthreads bench"
 VERSION = 1
-
-
-class FormatError(ValueError):
-    """A file is no result of `kthreads bench`, or one of another version."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +73,8 @@ class Run:
 
     def save(self, path: Path) -> None:
         """Writes the run as JSON, compressed when the name ends in .gz."""
-        text = json.dumps({"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}, separators=(",", ":"))
-        data = text.encode()
-        path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+        content = {"format": FORMAT, "version": VERSION, **dataclasses.asdict(self)}
+        json_file.write(path, json.dumps(content, separators=(",", ":")))
 
     @classmethod
     def load(cls, path: Path) -> Run:
@@ -88,32 +84,12 @@ class Run:
             FormatError: the file is something else, or of another version.
             OSError: it cannot be read.
         """
-        content = read_json(path, FORMAT, VERSION)
+        content = json_file.read(path, FORMAT, VERSION)
         try:
             blocks = [Block(**block) for block in content.pop("blocks")]
             return cls(**content, blocks=blocks)
         except (KeyError, TypeError) as error:
             raise FormatError(f"{path} is a damaged result of kthreads bench: {error}") from None
-
-
-def read_json(path: Path, format: str, version: int) -> dict[str, Any]:
-    """The content of a file, less its format and version.
-
-    Raises:
-        FormatError: the file is not JSON, or of another format or version.
-        OSError: it cannot be read.
-    """
-    data = path.read_bytes()
-    try:
-        content = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
-    except (ValueError, OSError) as error:
-        raise FormatError(f"{path} is not JSON: {error}") from None
-    if not isinstance(content, dict) or content.pop("format", None) != format:
-        raise FormatError(f"{path} is no result of {format}")
-    found = content.pop("version", None)
-    if found != version:
-        raise FormatError(f"{path} is of format {found}, this is kthreads bench for format {version}")
-    return content
 
 
 def merged(runs: Iterable[Run]) -> Run:

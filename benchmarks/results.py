@@ -3,9 +3,9 @@
     kthreads bench --json run.json && python benchmarks/results.py run.json
 
 Several runs on the same machine, of different suites, become one: `python benchmarks/results.py threads.json pools.json`.
-Of their samples quantiles are kept, in docs/results/quantiles.json.gz; the pages are made of these. Without a run, the pages
-are made anew of the quantiles that are kept: `python benchmarks/results.py`. Every figure and every sentence about one comes
-from the runs, and from the counts of benchmarks/instructions.py.
+The quantiles of their samples are kept in docs/results/quantiles.json.gz, and the pages are made from them. Without a run, the
+pages are made again from the kept quantiles: `python benchmarks/results.py`. Every figure and every sentence about one comes
+from the runs, or from the counts of benchmarks/instructions.py.
 """
 
 from __future__ import annotations

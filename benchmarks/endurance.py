@@ -79,8 +79,8 @@ def growth_row() -> Row:
     import test_conformance as conformance
 
     with tempfile.TemporaryDirectory() as folder:
-        c = conformance.build("cc", Path(folder, "c.so"), "facilities.c")
-        cpp = conformance.build("c++", Path(folder, "cpp.so"), "facilities.cpp", "-fopenmp")
+        c = conformance.build("cc", Path(folder, "c.so"), conformance.C_SOURCES)
+        cpp = conformance.build("c++", Path(folder, "cpp.so"), conformance.CPP_SOURCES, "-fopenmp")
         functions = [
             kthreads.symbol(c, "malloc_serves_all_sizes", "int(void)"),
             kthreads.symbol(cpp, "objects_of_the_thread_are_made_and_destroyed", "int(void)"),

@@ -86,10 +86,9 @@ def syscalls(run: RunSummary) -> Iterator[str]:
     if not run.syscalls:
         return
     yield from ("## System calls of a create and join, both threads", "")
-    names = dict.fromkeys(name for counts in run.syscalls.values() for name in counts)
     rows = [
         (f"`{name}`", *(f"{counts.get(name, 0):g}" for counts in run.syscalls.values()), PURPOSES.get(name, ""))
-        for name in names
+        for name in run.syscall_names
     ]
     yield from (*table(("call", *map(name_of, run.syscalls), "what for"), rows), "")
 

@@ -77,7 +77,7 @@ def _measure(plan: Plan, console: Console) -> tuple[Runner, bool]:
         try:
             runner.measure()
         except KeyboardInterrupt:
-            runner.run.notes.append("interrupted: this is what had been measured by then")
+            runner.run.notes.append("interrupted: these are the results up to then")
             return runner, True
     return runner, False
 

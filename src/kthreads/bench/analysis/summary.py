@@ -86,9 +86,10 @@ Peers = dict[str, PeerSummary]
 
 @dataclass
 class RunSummary:
-    """A run without its samples. The attributes are those of `Run`, but for
+    """A run without its samples.
 
     Attributes:
+        environment, missing, notes, syscalls: as in `Run`.
         scenarios: the peers of each scenario, in the order that they were measured in.
     """
 
@@ -115,6 +116,11 @@ class RunSummary:
     def floor(self) -> float:
         """ns below which times cannot be told apart: the clock's own overhead."""
         return float(self.environment.get("clock overhead ns", 1))
+
+    @property
+    def syscall_names(self) -> list[str]:
+        """The names of all system calls that were counted, in the order that they were first seen in."""
+        return list(dict.fromkeys(name for counts in self.syscalls.values() for name in counts))
 
     @cached_property
     def _ratios(self) -> dict[tuple[Scenario, str, str], Interval | None]:

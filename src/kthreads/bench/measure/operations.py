@@ -85,13 +85,6 @@ def _thread_pool_apply(threads: int) -> Iterator[Operation]:
         yield lambda: pool.apply(lib.kt_bench_empty)
 
 
-def _our_executor(threads: int) -> contextlib.AbstractContextManager[Operation]:
-    kind = getattr(kthreads, "ThreadPoolExecutor", None)
-    if kind is None:
-        raise MissingError("this version of kthreads has no executor")
-    return _executor_submit(threads, kind, _empty())
-
-
 @contextmanager
 def _pool_loop(threads: int, *, prepared: bool) -> Iterator[Operation]:
     work = _work()
@@ -157,7 +150,7 @@ OPERATIONS: dict[str, dict[str, Factory]] = {
     "py-submit": {
         "kthreads": lambda threads: _pool_submit(threads, _empty()),
         "kthreads-python": lambda threads: _pool_submit(threads, nothing),
-        "kthreads-executor": _our_executor,
+        "kthreads-executor": lambda threads: _executor_submit(threads, kthreads.ThreadPoolExecutor, _empty()),
         "ThreadPoolExecutor": lambda threads: _executor_submit(threads, ThreadPoolExecutor, lib.kt_bench_empty),
         "ThreadPool": _thread_pool_apply,
     },

@@ -137,7 +137,7 @@ class Runner:
         else:
             self.run.environment.setdefault("libraries", {}).update(line["libraries"])
             if line["over"]:
-                self._note("cut short: the time was over before all had been measured")
+                self._note("cut short: the time was over before everything had been measured")
 
     def _note(self, note: str) -> None:
         if note not in self.run.notes:

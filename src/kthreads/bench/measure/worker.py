@@ -43,7 +43,7 @@ def _pinned(width: int) -> Iterator[bool]:
 
 
 def _width(suite: Suite, case: Case) -> int:
-    """How many CPUs a case needs: a creation and join needs one, as one of its two threads waits."""
+    """How many CPUs a case needs. A creation and join needs one, as one of its two threads waits."""
     alone = (suite.family == "threads" and suite.name != "creators") or suite.name == "py-start"
     return 1 if alone else case.threads
 
@@ -82,29 +82,31 @@ class Session:
                 if self.job.pinned:
                     with _pinned(_width(suite, case)) as fewer:
                         if fewer:
-                            self._case(suite, case)
+                            self._measure_case(suite, case)
                 else:
-                    self._case(suite, case)
+                    self._measure_case(suite, case)
         self.write({"libraries": environment.loaded_libraries(), "over": self.is_over()})
 
-    def _case(self, suite: Suite, case: Case) -> None:
+    def _measure_case(self, suite: Suite, case: Case) -> None:
+        """Measures the blocks of a case: in each round one of each peer, in a random order."""
         case = replace(case, count=max(3, case.count // self.job.divisor) if case.count > 1 else 1)
         with ExitStack() as stack:
-            peers = self._peers(suite, case, stack)
+            peers = self._open_peers(suite, case, stack)
             for number in range(self.job.rounds_of(suite)):
                 turn = list(peers)
                 self.chance.shuffle(turn)
                 for peer in turn:
                     if self.is_over():
                         return
-                    self._block(suite, case, peer, peers[peer], number)
+                    self._measure_block(suite, case, peer, peers[peer], number)
 
-    def _peers(self, suite: Suite, case: Case, stack: ExitStack) -> dict[str, Peer]:
+    def _open_peers(self, suite: Suite, case: Case, stack: ExitStack) -> dict[str, Peer]:
+        """The peers that can be measured here; writes why others cannot."""
         found: dict[str, Peer] = {}
         for peer in suite.peers:
             if not self.job.wants(peer):
                 continue
-            if (reason := self._reason(suite, peer)) is not None:
+            if (reason := self._reason_missing(suite, peer)) is not None:
                 self.write({"missing": peer, "reason": reason})
                 continue
             try:
@@ -115,14 +117,15 @@ class Session:
                 self._fail(suite, case, peer, error)
         return found
 
-    def _reason(self, suite: Suite, peer: str) -> str | None:
+    def _reason_missing(self, suite: Suite, peer: str) -> str | None:
         return QUICK_REASON if self.job.divisor > 1 and peer == "numba" else reason_missing(suite, peer)
 
     def _fail(self, suite: Suite, case: Case, peer: str, error: PeerError) -> None:
         self.failed.add((suite.name, case.label, peer))
         self.write({"failed": f"{suite.name} {case.label}: {peer}: {error}".replace(" :", ":")})
 
-    def _block(self, suite: Suite, case: Case, name: str, peer: Peer, number: int) -> None:
+    def _measure_block(self, suite: Suite, case: Case, name: str, peer: Peer, number: int) -> None:
+        """Measures one block after a warm-up, and writes it. A peer that fails is measured no more in this case."""
         if (suite.name, case.label, name) in self.failed:
             return
         budget_ns = BUDGET_NS // self.job.divisor**2

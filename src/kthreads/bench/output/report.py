@@ -69,14 +69,13 @@ def _suites(run: RunSummary) -> Iterator[str]:
 def _syscalls(run: RunSummary) -> str:
     if not run.syscalls:
         return ""
-    names = dict.fromkeys(name for counts in run.syscalls.values() for name in counts)
     rows = [
         (
             name,
             *(f"{counts[name]:g}" if name in counts else "·" for counts in run.syscalls.values()),
             PURPOSES.get(name, ""),
         )
-        for name in names
+        for name in run.syscall_names
     ]
     table = html.table(("call", *map(name_of, run.syscalls), "what for"), rows)
     return html.section("syscalls", "System calls of a create and join, both threads", table)

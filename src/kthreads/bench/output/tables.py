@@ -88,8 +88,7 @@ def of_syscalls(run: RunSummary) -> Table:
     for maker in run.syscalls:
         table.add_column(maker, justify="right", no_wrap=True)
     table.add_column("what for", min_width=40)
-    names = dict.fromkeys(name for counts in run.syscalls.values() for name in counts)
-    for name in names:
+    for name in run.syscall_names:
         counts = [run.syscalls[maker].get(name, 0) for maker in run.syscalls]
         table.add_row(name, *(f"{count:g}" if count else "·" for count in counts), PURPOSES.get(name, ""))
     return table

@@ -318,7 +318,7 @@ def descriptors() -> Counter[str]:
 
 
 def resources() -> dict[str, int]:
-    """The resources that must not grow."""
+    """What must not grow."""
     completions._sweep()
     gc.collect()
     kthreads.memory.trim()

@@ -50,14 +50,14 @@ class KThreadsController(threadpoolctl.LibController):
     check_symbols = ("kthreads_native",)
 
     def set_additional_attributes(self) -> None:
-        """Adds `pools`, the workers of each pool, to what `threadpool_info` returns."""
+        """Adds to what `threadpool_info` tells: `pools`, the workers of each."""
         self.pools = [pool.workers for pool in _open_pools()]
 
     def get_num_threads(self) -> int:
         return max([limits.default_workers(), *(pool.workers for pool in _open_pools())])
 
     def set_num_threads(self, num_threads: int) -> None:
-        limits.limit_default_workers(min(num_threads, lib.KT_POOL_WORKERS_MAX))  # a higher one would not limit any pool
+        limits.limit_default_workers(min(num_threads, lib.KT_POOL_WORKERS_MAX))  # more is no limit
         for pool in _open_pools():
             _limit(pool, num_threads)
 

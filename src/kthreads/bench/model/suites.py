@@ -1,11 +1,11 @@
-"""What is measured: suites, their cases and their peers."""
+"""The suites: what is measured, in which cases, and which peers it is measured of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-WORK_NS = 5_000  # of each participant of a region: that of the comparisons in the literature
+WORK_NS = 5_000  # of each participant of a region; comparisons in the literature use as much
 LOOP_WORK_NS = 100_000  # of each participant of a loop from Python
 
 
@@ -14,12 +14,12 @@ class Case:
     """One point of a suite.
 
     Attributes:
-        label: for people.
-        value: for the axis of a plot.
-        threads: that take part, or that a burst has.
-        gap_ns: between two samples.
-        count: samples in a block.
-        quick: whether a quick run has it, too.
+        label: the case in words; "" where a suite has one case.
+        value: the case as a number, for the axis of a plot.
+        threads: how many threads one sample uses.
+        gap_ns: the time between two samples.
+        count: the number of samples in a block.
+        quick: whether a quick run measures the case, too.
     """
 
     label: str
@@ -35,16 +35,17 @@ Cases = Callable[[int], tuple[Case, ...]]
 
 @dataclass(frozen=True)
 class Suite:
-    """One question.
+    """What one sample is, in which cases it is measured, and of which peers.
 
     Attributes:
-        family: "threads", "pools", "python" or "alive": what its peers are, and who times them.
-        code: the harness's number for it (bench.h).
-        ours: the peer that others are compared with, of
-        peers: all, in the order of tables.
-        cases: for so many usable CPUs.
-        pins: whether it is measured on as few CPUs as it has threads, too.
-        rounds: in each process.
+        family: what its peers are: "threads" (ways to make them), "alive" (the same, with many alive at once), "pools"
+            or "python" (operations of Python).
+        code: the name of the harness's number for it (bench.h); "" where it is measured from Python.
+        ours: the peer of kthreads that others are compared with.
+        peers: all peers, in the order of tables.
+        cases: gives the cases for a number of usable CPUs.
+        pins: whether it is measured on as few CPUs as a case needs, too.
+        rounds: how many rounds each process measures.
     """
 
     name: str
@@ -63,7 +64,7 @@ def _one(case: Case) -> Cases:
 
 
 def _sweep(cpus: int) -> tuple[int, ...]:
-    """1 to all CPUs in powers of two, and 2 and 8 times as many threads as CPUs."""
+    """Numbers of threads: powers of two up to the number of CPUs, that number, and 2 and 8 times as many."""
     counts = {cpus, 2 * cpus, 8 * cpus}
     power = 1
     while power < cpus:
@@ -138,54 +139,9 @@ SUITES: dict[str, Suite] = {
     )
 }  # fmt: skip
 
-SYSCALLS = "syscalls"  # a suite of its own kind: see calls.py
-
-OURS = {
-    "clone",
-    "clone3",
-    "reuse",
-    "kthreads",
-    "kthreads-reuse",
-    "kthreads-python",
-    "kthreads-executor",
-    "kthreads-prepared",
-}
-
-NAMES: dict[str, str] = {
-    "clone": "kthreads, clone",
-    "clone3": "kthreads, clone3",
-    "reuse": "kthreads, parked",
-    "pthread": "pthread_create",
-    "pthread-default": "pthread_create, 8 MiB stack",
-    "pthread-fresh": "pthread_create, fresh stack",
-    "thrd": "C11 thrd_create",
-    "std-thread": "C++ std::thread",
-    "bare": "bare clone, no libc",
-    "bare3": "bare clone3, no libc",
-    "vfork-exec": "vfork and exec",
-    "kthreads": "kthreads",
-    "kthreads-reuse": "kthreads, parked",
-    "kthreads-python": "kthreads, Python function",
-    "kthreads-executor": "kthreads.ThreadPoolExecutor",
-    "kthreads-prepared": "kthreads, prepared",
-    "tbb": "oneTBB",
-    "libomp": "libomp (LLVM)",
-    "libgomp": "libgomp (GCC)",
-    "condvar": "mutex and condition variable",
-    "threading": "threading.Thread",
-    "_thread": "_thread.start_new_thread",
-    "ThreadPoolExecutor": "concurrent.futures",
-    "ThreadPool": "multiprocessing.pool.ThreadPool",
-    "joblib": "joblib, threading",
-    "numba": "numba prange",
-}
-
-
-def name_of(peer: str) -> str:
-    """A peer's name for people."""
-    return NAMES.get(peer, peer)
+SYSCALLS = "syscalls"  # counted by strace rather than timed (measure/syscalls.py)
 
 
 def all_peers() -> tuple[str, ...]:
-    """Every peer of any suite, in the order that suites name them."""
+    """Every peer of every suite, in the order that suites name them."""
     return tuple(dict.fromkeys(peer for suite in SUITES.values() for peer in suite.peers))

@@ -14,37 +14,37 @@ from pathlib import Path
 from kthreads._native import ffi, lib
 
 MAKERS = ("clone", "clone3", "reuse", "pthread", "pthread-fresh", "thrd", "bare")
-COUNT = 50
+THREADS = 50
 _MARK = 'write(-1, "kthreads bench"'
 _CALL = re.compile(r"^\d+\s+(\w+)\(")
 
-WHY = {
+PURPOSES = {
     "clone": "makes the thread",
     "clone3": "makes the thread",
-    "futex": "the join sleeps on the word that the kernel clears; a parked thread is woken by one, too",
-    "exit": "ends the thread; the kernel clears its word and wakes the join",
-    "rt_sigprocmask": "signals are blocked until the thread has a libc to handle them with",
-    "set_robust_list": "the thread's list of robust mutexes, which libc hands to the kernel",
-    "rseq": "restartable sequences, which libc registers for sched_getcpu",
+    "futex": "the join sleeps on the word that the kernel clears; it wakes a parked thread, too",
+    "exit": "ends the thread; the kernel clears the word and wakes the join",
+    "rt_sigprocmask": "blocks signals until the thread has a libc to handle them with",
+    "set_robust_list": "tells the kernel where the thread's list of robust mutexes is",
+    "rseq": "registers restartable sequences, which sched_getcpu uses",
     "madvise": "gives the pages of the stack back to the kernel at each exit; kthreads leaves them to the next thread on "
     "the same stack, and gives them back after every 16th run and in trim()",
-    "mmap": "a stack of its own, which a cache of stacks saves",
-    "mprotect": "the guard below a stack, which a cache of stacks saves",
-    "munmap": "gives the stack back, which a cache of stacks saves",
-    "sched_getaffinity": "a parked thread is compared with, or made like, its starter",
-    "getpriority": "a parked thread is compared with, or made like, its starter",
-    "prctl": "a parked thread is given its starter's name",
-    "gettid": "a thread learns its id, which the others are told by clone",
+    "mmap": "maps a stack; a cache of stacks saves it",
+    "mprotect": "makes the guard below a stack; a cache of stacks saves it",
+    "munmap": "unmaps the stack; a cache of stacks saves it",
+    "sched_getaffinity": "compares a parked thread with its starter",
+    "getpriority": "compares a parked thread with its starter",
+    "prctl": "gives a parked thread its starter's name",
+    "gettid": "asks for the thread's id, which clone tells the others",
 }
-"""What each call is for, as far as it was seen."""
+"""What each system call is for, where it is known."""
 
 
 class TraceError(Exception):
-    """Why no system calls could be counted."""
+    """The system calls could not be counted."""
 
 
-def parse(lines: Iterable[str], count: int) -> dict[str, float]:
-    """Calls of each name between the two marks, a thread.
+def parse(lines: Iterable[str], threads: int) -> dict[str, float]:
+    """Calls of each name between the two marks of a trace, a thread.
 
     Raises:
         TraceError: there are no two marks.
@@ -57,11 +57,11 @@ def parse(lines: Iterable[str], count: int) -> dict[str, float]:
             calls[call[1]] += 1
     if marks != 2:
         raise TraceError("the trace is not complete")
-    return {name: number / count for name, number in calls.most_common()}
+    return {name: number / threads for name, number in calls.most_common()}
 
 
-def count_calls(maker: str) -> dict[str, float]:
-    """System calls of a creation and join, of both threads together, by `strace -f`.
+def count(maker: str) -> dict[str, float]:
+    """The system calls of a creation and join, of both threads together, counted by `strace -f`.
 
     Raises:
         TraceError: strace is not installed, or may not trace.
@@ -80,9 +80,9 @@ def count_calls(maker: str) -> dict[str, float]:
                 output,
                 sys.executable,
                 "-m",
-                "kthreads.bench.measure.calls",
+                "kthreads.bench.measure.syscalls",
                 maker,
-                str(COUNT),
+                str(THREADS),
             ],
             capture_output=True,
             text=True,
@@ -92,13 +92,13 @@ def count_calls(maker: str) -> dict[str, float]:
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or [f"strace ended with {done.returncode}"]
             raise TraceError(lines[-1])
-        return parse(output.read_text(errors="replace").splitlines(), COUNT)
+        return parse(output.read_text(errors="replace").splitlines(), THREADS)
 
 
-def main(maker: str, count: str) -> int:
-    """What is traced."""
+def main(maker: str, threads: str) -> int:
+    """The program that is traced: makes and joins so many threads between two marks."""
     names = {ffi.string(lib.kt_bench_maker_name(number)).decode(): number for number in range(lib.kt_bench_makers())}
-    code = int(lib.kt_bench_marked(names[maker], int(count)))
+    code = int(lib.kt_bench_marked(names[maker], int(threads)))
     if code < 0:
         print(f"{maker}: errno {-code}", file=sys.stderr)
     return int(code < 0)

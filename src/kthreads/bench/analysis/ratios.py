@@ -1,63 +1,16 @@
-"""The statistics of samples: quantiles, histograms, ratios of pairs with their intervals."""
+"""Ratios of times, with their confidence intervals."""
 
 from __future__ import annotations
 
-import math
 import random
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kthreads.bench.analysis.distribution import quantile
+
 RESAMPLES = 1000
 CONFIDENCE = 0.95
-
-
-def quantile(ordered: Sequence[float], q: float) -> float:
-    """The q-quantile of ordered values, between the two nearest where it falls between them (method 7 of Hyndman and Fan).
-
-    Raises:
-        ValueError: there is no value.
-    """
-    if not ordered:
-        raise ValueError("no samples, no quantile")
-    at = (len(ordered) - 1) * q
-    low = math.floor(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (at - low)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The distribution of samples, in the samples' unit."""
-
-    count: int
-    p50: float
-    p90: float
-    p99: float
-    p999: float
-    max: float
-
-    @classmethod
-    def of(cls, samples: Sequence[float]) -> Summary:
-        """Of one sample or more."""
-        ordered = sorted(samples)
-        p50, p90, p99, p999 = (quantile(ordered, q) for q in (0.5, 0.9, 0.99, 0.999))
-        return cls(len(ordered), p50, p90, p99, p999, ordered[-1])
-
-
-def histogram(samples: Sequence[float], bins: int) -> list[int]:
-    """How many samples are in each of so many bins, which are as wide as one another on a logarithmic scale from the 1st
-    to the 99th percentile. The first and the last have what is beyond, too."""
-    ordered = sorted(samples)
-    low = max(1.0, quantile(ordered, 0.01))
-    width = math.log(max(quantile(ordered, 0.99) / low, 1.01)) / bins
-    counts = [0] * bins
-    for sample in samples:
-        counts[min(bins - 1, max(0, math.floor(math.log(max(sample, 1.0) / low) / width)))] += 1
-    return counts
-
-
-# ---- Ratios --------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

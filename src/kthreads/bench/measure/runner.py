@@ -8,11 +8,11 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from kthreads import deadline
 from kthreads.bench.analysis.results import Block, Run
 from kthreads.bench.measure import calls, environment, shims
 from kthreads.bench.measure.suites import SUITES, SYSCALLS
@@ -97,11 +97,11 @@ class Runner:
 
     def measure(self) -> Run:
         """Measures all of the plan. On KeyboardInterrupt, and after any error, `run` is as far as it came."""
-        end = time.monotonic() + QUICK_SECONDS if self.plan.quick else None
+        end = deadline.after(QUICK_SECONDS if self.plan.quick else None)
         orders = list(self.plan.orders(self._shims()))
         self._count_calls()
         for number, order in enumerate(orders):
-            seconds = order.seconds if end is None else _share(orders[number:], end - time.monotonic())
+            seconds = order.seconds if end is None else _share(orders[number:], deadline.left_ns(end) / 1e9)
             self._process(replace(order, seconds=seconds), number / len(orders), 1 / len(orders))
         return self.run
 

@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
+from kthreads import deadline
 from kthreads._native import ffi, lib
 from kthreads.bench.analysis.results import Block
 from kthreads.bench.measure import environment, memory, peers
@@ -241,11 +242,11 @@ class Session:
     def __init__(self, order: Order, write: Callable[[dict[str, Any]], None]) -> None:
         self.order, self.write = order, write
         self.chance = random.Random(order.seed)
-        self.end = time.monotonic() + order.seconds
+        self.end = deadline.after(order.seconds)
         self.failed: set[tuple[str, str, str]] = set()
 
     def is_over(self) -> bool:
-        return time.monotonic() >= self.end
+        return deadline.has_passed(self.end)
 
     def run(self) -> None:
         for name in self.order.suites:

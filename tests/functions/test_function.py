@@ -541,7 +541,7 @@ def test_the_canonical_text_is_itself_a_signature_and_means_the_same(text):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("void(unsigned __int128)", "no type that kthreads knows"),
+        ("void(unsigned __int128)", "not a type that kthreads knows"),
         ("void(unsigned int64_t)", "one type too many"),
         ("void(int", "expected, not the end"),
         ("void(int,)", "a type is missing"),

@@ -7,11 +7,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from kthreads import deadline
 from kthreads.bench.measure import environment, shims, syscalls
 from kthreads.bench.measure.job import Job
 from kthreads.bench.measure.plan import Plan
@@ -59,11 +59,11 @@ class Runner:
 
     def measure(self) -> Run:
         """Measures all of the plan. After a KeyboardInterrupt, or any other exception, `run` has what was measured."""
-        end = time.monotonic() + QUICK_SECONDS if self.plan.quick else None
+        end = deadline.after(QUICK_SECONDS if self.plan.quick else None)
         jobs = list(self.plan.jobs(self.make_shims()))
         self.count_syscalls()
         for number, job in enumerate(jobs):
-            seconds = job.seconds if end is None else share_of_time(jobs[number:], end - time.monotonic())
+            seconds = job.seconds if end is None else share_of_time(jobs[number:], deadline.left_ns(end) / 1e9)
             self.run_process(replace(job, seconds=seconds), number / len(jobs), 1 / len(jobs))
         return self.run
 

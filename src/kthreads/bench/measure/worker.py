@@ -9,12 +9,12 @@ import os
 import random
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
+from kthreads import deadline
 from kthreads._native import lib
 from kthreads.bench.measure import environment
 from kthreads.bench.measure.job import Job
@@ -65,12 +65,12 @@ class Session:
     def __init__(self, job: Job, write: Callable[[dict[str, Any]], None]) -> None:
         self.job, self.write = job, write
         self.chance = random.Random(job.seed)
-        self.end = time.monotonic() + job.seconds
+        self.end = deadline.after(job.seconds)
         self.failed: set[tuple[str, str, str]] = set()
 
     def is_over(self) -> bool:
         """Whether no further block may be begun."""
-        return time.monotonic() >= self.end
+        return deadline.has_passed(self.end)
 
     def run(self) -> None:
         """Measures all of the job that there is time for."""

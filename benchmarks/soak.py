@@ -328,7 +328,7 @@ def resources() -> dict[str, int]:
         "resident_kib": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
         **{f"descriptors of {kind}": count for kind, count in descriptors().items()},
         "threads": len(os.listdir("/proc/self/task")),
-        "tasks": len(python_task._registered) + sum(len(each.pending) for each in completions._all()),
+        "tasks": len(python_task.registered) + sum(len(each.pending) for each in completions.all_queues()),
         "threads of ours": len(registry.registered),
         "stacks": kthreads.memory.usage().stacks,
     }
@@ -370,7 +370,7 @@ def round_of(
         soak.close()
         soak.account_for_all()
         completions.shared_completions().stop()
-    python_task.sweep()
+    python_task.unregister_ended()
     return soak, resources_when_quiet(before)
 
 

@@ -1,4 +1,8 @@
-/* System calls that answer with a negative errno value, like the kernel does. */
+/* base/: what the rest of the engine stands on, and what knows nothing of threads, pools and processes:
+ * system calls, futexes, the mutex, the typed call, clone, the engine's locks and what a fork does to them.
+ * It may use arch/ alone.
+ *
+ * This file: system calls that return a negative errno value, as the kernel does. */
 #ifndef KT_SYSCALL_H
 #define KT_SYSCALL_H
 

@@ -1,5 +1,6 @@
-/* A laboratory of clone(2): children that take a list of steps, system calls for the most part, and write
- * down what each returned. Read by cffi after api.h, and compiled into the extension alone.
+/* lab/: it may use base/. A laboratory of clone(2): children that take a list of steps, system calls for the
+ * most part, and write down what each returned. Read by cffi after api.h, and compiled into the extension
+ * alone.
  *
  * A child may share or lack anything, a TLS included: it uses nothing of libc. Steps, children, stacks and
  * all that they point to lie in one MAP_SHARED mapping, so that who made it reads the results whatever was

@@ -1,4 +1,7 @@
-/* What was found out about the libc of this process, and the template of its thread descriptor. */
+/* libc/: a thread as libc sees it: the probe that finds out what libc keeps for a thread, the thread
+ * descriptor that is made from it, and the initial values of thread-local variables. It may use base/.
+ *
+ * This file: what the probe has found, and the template of a thread descriptor. */
 #ifndef KT_LIBC_H
 #define KT_LIBC_H
 

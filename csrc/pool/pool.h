@@ -1,4 +1,16 @@
-/* A pool, as its parts see it: threads that wait for work, which is a loop or tasks.
+/* pool/: pools of threads that wait for work: parallel loops and tasks. It may use thread/, libc/ and base/.
+ *
+ * This file: the pool and its workers. loop.h has the loop, task.h the task, queue.h the queue of tasks.
+ *
+ * A worker
+ *
+ *     no thread --start_worker--> works <--> spins --> sleeps     (worker.c; sleepers.c wakes it)
+ *         ^                         |
+ *         |                         | `leaving` is set and no task waits: `left`, under `changing`
+ *         +-------- join_all -------+
+ *
+ *   `thread`, `left` and `generation` change under `changing`. In a forked child `generation` of the pool is
+ * another one: no worker of the parent is there, and each is started again when it is needed.
  *
  * Who wakes whom, and why no wake-up is lost
  *   An idle worker spins for a while, if it may, then parks: it sets its bit among `sleepers`, looks for

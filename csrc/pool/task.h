@@ -1,4 +1,14 @@
-/* A task, as the parts of a pool see it. */
+/* A task and its states.
+ *
+ *     NEW --kt_pool_submit--> QUEUED --worker--> RUNNING --worker--> DONE
+ *      ^                        |  |
+ *      +--- no room: the -------+  | kt_task_cancel, or a worker of a broken pool
+ *           submitter              v
+ *                              CANCELLED --the worker that takes it--> completion queue, or GONE without one
+ *
+ *   All moves are compare-and-swap or exchange of the state's word, sequentially consistent. The memory of a
+ * task is the engine's from QUEUED until it has come out of its completion queue; without a queue, until DONE
+ * or GONE. */
 #ifndef KT_TASK_H
 #define KT_TASK_H
 

@@ -1,4 +1,19 @@
-/* A process, as the parts of the engine see it. */
+/* process/: processes by clone: the child's steps before its program, its memory, its end, and a fork with
+ * flags of clone. It may use thread/ (for the calling thread after a fork), libc/ and base/.
+ *
+ * The parent's side (kt_process, in kthreads/process.h)
+ *
+ *     begun --clone--> made --kt_process_go--> running --the end is seen--> status known, closed
+ *       |                |                        |
+ *       |                | a step fails           | kt_process_close
+ *       v                v                        v
+ *     failed          reaped (kt__reap)         let go: it runs on, and nobody reaps it here
+ *
+ *   `pid` and `pidfd` are written by the call that makes the child; `status`, `pidfd` and `sleepers` change
+ * under the reaping lock (base/fork.h). Any number of threads may wait, send signals and look.
+ *
+ * The child's side: child_main.c takes the steps of its spec in their order, reports the first failure or
+ * that it has begun, and runs its function or program. Until then it makes system calls only. */
 #ifndef KT_PROCESS_H
 #define KT_PROCESS_H
 

@@ -1,6 +1,11 @@
-/* Stacks: slots of a slab, each above a guard, recycled last-in first-out.
+/* Stacks: slots of a slab, each above a guard.
  *
- * Every function here expects the engine's lock (fork.h) to be held. */
+ * A slot goes from free to taken (kt__stack_take: the last one that was given back, or a new one of the slab)
+ * and back (kt__stack_give). A free slot keeps its memory until it has been used several times or until
+ * kt__stack_trim, which gives the pages back to the kernel. A slot is given back only when the kernel has
+ * cleared `word` of its thread: no thread runs on it any more.
+ *
+ * Every function here expects the caller to hold the engine's lock (base/fork.h). */
 #ifndef KT_STACK_H
 #define KT_STACK_H
 

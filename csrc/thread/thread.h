@@ -1,4 +1,44 @@
-/* A thread of ours, as the parts of the engine see it. */
+/* thread/: the life of a thread: its stack, its start, its runs, waiting for its end, and what becomes of it
+ * in a forked child. It may use libc/ and base/.
+ *
+ * This file: the record of a thread, struct kt_thread, and its states. Five fields of the record change while
+ * other threads look at them.
+ *
+ * `word`: the word that the kernel clears; it says whether the thread exists.
+ *
+ *     0 --starter--> KT_STARTING --kernel, at clone--> tid --kernel, at the thread's end--> 0
+ *
+ *   With backend pthread the thread itself stores its tid, and names the word to the kernel by
+ *   set_tid_address. A record with word 0 may be recycled, unless `starting` is set.
+ *
+ * `run`: the runs of a reusable thread. Other threads have KT_RUN_ACTIVE for ever.
+ *
+ *             the thread            the next starter         the next starter
+ *     ACTIVE ------------> ENDED -------------------> TAKEN ------------------> ACTIVE
+ *        |                   |     under the lock             after filling in
+ *        | the thread        | kt_trim, under the lock        the call (release)
+ *        v                   v
+ *     LEAVING             DISMISSED
+ *
+ *   The thread sets ENDED or LEAVING by a sequentially consistent store, without a lock (end_run). After
+ *   LEAVING a waiter waits for `word`.
+ *
+ * `claim`: who recycles the thread.
+ *
+ *     OWNER --kt_thread_join--> JOINING --> JOINED             compare-and-swap; back to OWNER at a timeout
+ *       |
+ *       | kt_thread_free, kt_thread_detach: under the lock
+ *       v
+ *     DETACHED ----> PARKED       a reusable thread whose run has ended: under the lock, by the last of
+ *       |              |          the two who come to it, the thread and whoever frees its handle
+ *       |              +--------> OWNER, by the next starter, under the lock
+ *       |              |
+ *       +--------------+--------> ABANDONED --> recycled, by a later start or kt_trim, once `word` is 0
+ *
+ * `setup`: KT_SETUP_PENDING until the thread has made the settings that can fail, then 0 or minus an errno
+ *   value. The thread stores it (release); the starter waits for it.
+ *
+ * `starting`: set by the starter before the thread runs, cleared when the starter is done with the record. */
 #ifndef KT_THREAD_H
 #define KT_THREAD_H
 

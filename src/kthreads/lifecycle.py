@@ -26,7 +26,7 @@ def _in_a_forked_child() -> None:
             completions.reset_after_fork,  # ends the futures of native tasks, closes descriptors
             python_task.reset_after_fork,  # ends the futures of Python tasks
             executor_threads.reset_after_fork,  # executors start new threads
-            running.forget_all,  # processes are the child's siblings, not its children
+            running.reset_after_fork,  # processes are the child's siblings, not its children
         ),
     )
 

@@ -164,7 +164,7 @@ def test_a_finalizer_may_start_and_drop_children():
     for _ in range(10):
         Starts()
         kthreads.clone(getpid).wait()
-    while kthreads.processes.running._running:
+    while kthreads.processes.running.registered:
         kthreads.clone(getpid).wait()
 
 
@@ -212,7 +212,7 @@ def test_a_forked_child_has_no_part_in_its_parents_children():
     del dropped
 
     def look():
-        return 0 if not kthreads.processes.running._running and kthreads.clone(getpid).wait() is not None else 1
+        return 0 if not kthreads.processes.running.registered and kthreads.clone(getpid).wait() is not None else 1
 
     assert kthreads.clone(look).wait() == 0
     assert all(map(is_child, pids))
@@ -258,7 +258,7 @@ def test_one_that_nobody_has_got_and_that_could_not_be_killed_is_killed_later(mo
 
     pids = []
     with monkeypatch.context() as patches:
-        patches.setattr(kthreads.processes.running.Launched, "send", refused)
+        patches.setattr(kthreads.processes.running.RunningProcess, "send", refused)
         with pytest.raises(LookupError):
             Process(["sleep", "60"], before_go=fail)
         kthreads.clone(getpid).wait()

@@ -14,12 +14,12 @@ from programs import printed
 
 import kthreads
 from kthreads import CloneFlags, Process, descriptors
-from kthreads.processes import clone, isolation, process, running
+from kthreads.processes import clone, isolation, process, request, running, standard_descriptors, start
 from kthreads.threads import awaiting
 
 pause = kthreads.symbol(None, "pause", "int(void)")
 WALL = 0x40000000
-STARTING = [clone, descriptors, isolation, process, running]
+STARTING = [clone, descriptors, isolation, process, request, running, standard_descriptors, start]
 
 # What is dropped as it is returned warns, as Popen does.
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.timeout(600)]
@@ -36,14 +36,14 @@ def check():
 
     def check(*_):
         running.reap_dropped()
-        assert all(launched.kept for launched in running._running)
+        assert all(launched.kept for launched in running.registered)
         for launched in list(
-            running._running
+            running.registered
         ):  # they were complete, and dropped: once they have ended, they are reaped
             launched.send(signal.SIGKILL)
             launched.wait()
         subprocess._cleanup()
-        assert (running._running, subprocess._active) == (set(), [])
+        assert (running.registered, subprocess._active) == (set(), [])
         with pytest.raises(ChildProcessError):
             os.waitpid(-1, os.WNOHANG | WALL)
         assert open_descriptors() == before
@@ -114,7 +114,7 @@ def test_descriptors_put_out_of_the_way_are_not_lost():
         out = os.dup(1)
         from interrupt import at_every_opcode
         from kthreads import Process, descriptors
-        from kthreads.processes import process
+        from kthreads.processes import standard_descriptors as standard
         for fd in range(3):
             os.close(fd)
         before = os.listdir("/proc/self/fd")
@@ -123,7 +123,7 @@ def test_descriptors_put_out_of_the_way_are_not_lost():
                 pass
         def check():
             assert os.listdir("/proc/self/fd") == before
-        count = at_every_opcode(start, [process._Standard.add_steps, process._Standard._out_of_the_way, descriptors], check=check)
+        count = at_every_opcode(start, [standard, descriptors], check=check)
         os.write(out, str(count > 100).encode())
         os._exit(0)
     """
@@ -230,10 +230,10 @@ def test_a_storm_of_signals_loses_no_process():
                 pass
         blower.join()
         started = None
-        for launched in list(running._running):
+        for launched in list(running.registered):
             if launched.kept:
                 launched.send(signal.SIGKILL)
-        while running._running:
+        while running.registered:
             running.reap_dropped()
         subprocess._cleanup()
         try:

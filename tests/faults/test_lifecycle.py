@@ -53,7 +53,7 @@ def test_the_hooks_come_in_this_order():
         "completions.reset_after_fork",
         "python_task.reset_after_fork",
         "executor_threads.reset_after_fork",
-        "running.forget_all",
+        "running.reset_after_fork",
     ]
     assert hooks_of(lifecycle._as_the_interpreter_begins_to_end) == [
         "executor_threads.finish_at_exit",

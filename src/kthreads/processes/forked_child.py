@@ -1,4 +1,4 @@
-"""What a forked child that runs a Python callable does, and what its parent does before."""
+"""A forked child that runs a Python callable: what it does, and what its parent does before the fork."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-__all__ = ["flush_standard_streams", "live"]
+__all__ = ["flush_standard_streams", "run"]
 
 _STREAMS = "stdout", "stderr"
-_parents: list[Any] = []  # held to the end of the child: they would write as they go
+_parents: list[Any] = []  # kept to the end of the child: their finalizers would write
 _NOT_WRITTEN = 120  # the exit status of an interpreter whose standard streams cannot be flushed at its end
 
 
 def _flush(name: str) -> bool:
-    """Writes out what is buffered; returns whether nothing is left. There may be no stream, or any object as one."""
+    """Flushes a stream; returns whether its buffer is empty. There may be no stream, or an object of any class."""
     stream = getattr(sys, name, None)
     try:
         if stream is not None and not getattr(stream, "closed", False):
@@ -26,20 +26,20 @@ def _flush(name: str) -> bool:
 
 
 def flush_standard_streams() -> tuple[str, ...]:
-    """Writes out what is buffered, which parent and child would both write else; returns the names of the streams that
-    cannot be written. That is no reason against a child."""
+    """Flushes the buffers, which parent and child would both write otherwise. Returns the names of the streams that
+    cannot be flushed; the child is made all the same."""
     return tuple(name for name in _STREAMS if not _flush(name))
 
 
-def live(function: Callable[[], Any], stuck: Sequence[str]) -> int:
+def run(function: Callable[[], Any], unflushed: Sequence[str]) -> int:
     """Calls a function in a forked child, and returns the exit status: an int or None that the function returns, as
     sys.exit takes it; 1 when it raises.
 
     Args:
         function: what to call.
-        stuck: the names of the streams whose buffers are still full of the parent's text.
+        unflushed: the names of the streams whose buffers still hold the parent's text.
     """
-    own = [name for name in _STREAMS if name not in stuck or _renew(name)]
+    own = [name for name in _STREAMS if name not in unflushed or _renew(name)]
     try:
         status = _status_of(function)
     except BaseException:
@@ -50,12 +50,12 @@ def live(function: Callable[[], Any], stuck: Sequence[str]) -> int:
 
 
 def _renew(name: str) -> bool:
-    """Gives the child a stream of its own to the same file, as what is in the parent's is not for it to write."""
+    """Gives the child a new stream for the same file, as the text in the parent's buffer is not the child's."""
     stream = getattr(sys, name)
     try:
         mode = {"encoding": stream.encoding, "errors": stream.errors, "buffering": 1 if stream.line_buffering else -1}
         new = os.fdopen(stream.fileno(), "w", closefd=False, **mode)
-    except Exception:  # an object of somebody's own
+    except Exception:  # an object of another class
         return False
     _parents.append(stream)
     setattr(sys, name, new)

@@ -1,4 +1,4 @@
-"""How a process is isolated: the settings of `Process`, checked, and the steps that they mean, in their order."""
+"""How a process is isolated: the settings of `Process`, checked, and the steps that each of them adds."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from kthreads.processes.child_steps import Steps
 from kthreads.processes.idmap import IdMap, IdMapping
 from kthreads.processes.mounts import Mount, Proc, Tmpfs, add_mounts
 
-__all__ = ["RESTORED_SIGNALS", "Container"]
+__all__ = ["RESTORED_SIGNALS", "Isolation"]
 
 
 @dataclass
-class Container:
-    """The settings of `Process` that subprocess does not have; see there."""
+class Isolation:
+    """The settings of `Process` that subprocess.Popen does not have. `Process` documents them."""
 
     namespaces: CloneFlags | int = 0
     join: tuple[tuple[int, int], ...] = ()
@@ -45,8 +45,8 @@ class Container:
     gids: IdMap | None = field(init=False, default=None)
 
     @classmethod
-    def of(cls, **settings: Any) -> Container:
-        """One with these settings; most processes have none, and one object serves them."""
+    def of(cls, **settings: Any) -> Isolation:
+        """An object with these settings. Most processes have none; they share one object."""
         given = {name: value for name, value in settings.items() if value is not getattr(_NONE, name)}
         return cls(**given) if given else _NONE
 
@@ -74,14 +74,14 @@ class Container:
         self._needs("init=True", self.init, CloneFlags.NEWPID, self.new | self.joined)
 
     def _needs(self, what: str, asked: bool, flag: CloneFlags, having: CloneFlags) -> None:
-        """Refuses what would be done to others. Mounts are made in new namespaces alone, not in one that was there."""
+        """Refuses a setting that would change a namespace that other processes are in."""
         if asked and not having & flag:
-            whom = "those who are in the namespace already" if self.joined & flag else "the host"
+            whom = "the processes that are in the namespace already" if self.joined & flag else "the host"
             raise ValueError(f"{what} would change {whom}: add CloneFlags.{flag.name} to namespaces=")
 
     @cached_property
     def joined(self) -> CloneFlags:
-        """The kinds of the namespaces that are entered."""
+        """The kinds of the namespaces that the process enters."""
         kinds = CloneFlags(0)
         for fd, flags in self.join:
             kind = None if flags else kind_of(fd)
@@ -90,7 +90,7 @@ class Container:
 
     @cached_property
     def isolates(self) -> bool:
-        """Whether anything is new or entered, so that memory must not be shared and capabilities are given up."""
+        """Whether the process gets or enters any namespace. It then must not share memory, and loses its capabilities."""
         return bool(self.new) or bool(self.join)
 
     @cached_property
@@ -101,9 +101,9 @@ class Container:
     def may_share_memory(self) -> bool:
         """Whether the child may run in our memory until it executes its program, which saves the copy.
 
-        Not where a change of ids would make that memory, and so us, unreadable to ourselves (commit_creds,
-        kernel/cred.c); nor where others are in its namespaces, who could read ours through it; nor where a process stays.
-        The kernel refuses it with a time namespace.
+        It may not if a change of ids would make that memory unreadable to this process, too (commit_creds,
+        kernel/cred.c); if other processes are in its namespaces, which could read our memory through it; or if it leaves a
+        process behind. The kernel refuses it with a time namespace.
         """
         strangers = self.uids is not None and self.uids.inside(os.geteuid()) is None
         strangers |= self.gids is not None and self.gids.inside(os.getegid()) is None
@@ -111,19 +111,19 @@ class Container:
 
     @cached_property
     def capabilities(self) -> int:
-        """The mask of those that are kept."""
+        """The mask of the capabilities that are kept."""
         if self.keep_capabilities is None:
             return 0 if self.isolates else ALL
         return capability_mask(self.keep_capabilities)
 
     @cached_property
     def by_clone(self) -> CloneFlags:
-        """The namespaces that clone makes. One of cgroups begins where its maker is, so it comes after the move."""
+        """The namespaces that clone makes. The root of a cgroup namespace is where its maker is, so it is made after the move."""
         return self.new & ~CloneFlags.NEWCGROUP if self.cgroup is not None else self.new
 
     @contextlib.contextmanager
     def spec_options(self) -> Iterator[dict[str, Any]]:
-        """What `launch` is to be told, valid within."""
+        """The options of `start`, which are valid within the with block."""
         options: dict[str, Any] = {}
         if self.uids is not None and self.gids is not None:
             options["setgroups"] = self._setgroups(self.gids)
@@ -141,64 +141,82 @@ class Container:
             yield options | {"cgroup": fd}
 
     def _setgroups(self, gids: IdMap) -> str | None:
-        """Denied where nothing else is allowed, and where there is but one group to set."""
+        """Denied where the kernel allows nothing else, and where the map has only one group."""
         if self.setgroups is not None:
             return self.setgroups
         return "deny" if gids.is_own_id or (os.geteuid() != 0 and len(gids.ranges) == 1) else None
 
-    # ---- Steps, in this order ----------------------------------------------------------------------------------
-
-    def enter(self, steps: Steps, *, shares_memory: bool) -> None:
-        """Waits for the maps, enters and furnishes the namespaces."""
+    def add_go(self, steps: Steps) -> None:
+        """Waits for the parent, which writes the maps of ids and calls `before_go`."""
         if self.needs_steps_of_parent:
             steps.go()
+
+    def add_parent_death(self, steps: Steps) -> None:
+        """Has the kernel send a signal when the parent's thread ends."""
         if self.parent_death_signal is not None:
             steps.parent_death(self.parent_death_signal)
+
+    def add_not_dumpable(self, steps: Steps, *, shares_memory: bool) -> None:
+        """Hides the copy of our memory from processes in the new namespaces. Not before the maps are written: the files of
+        /proc that the parent writes would belong to root."""
         if self.isolates and not shares_memory:
-            # Not before the maps: the files of /proc that the parent writes would be root's.
             steps.not_dumpable()
+
+    def add_joins(self, steps: Steps) -> None:
+        """Enters existing namespaces."""
         for fd, flags in self.join:
             steps.setns(fd, flags)
         if self.join:
-            steps.fork()  # a PID namespace is entered by children alone
+            steps.fork()  # only a child is in a PID namespace that was entered
+
+    def add_cgroup_namespace(self, steps: Steps) -> None:
+        """Makes the cgroup namespace that clone could not make, as the child was moved to its cgroup first."""
         if self.by_clone != self.new:
             steps.unshare(int(CloneFlags.NEWCGROUP))
+
+    def add_mapped_ids(self, steps: Steps) -> None:
+        """Takes the lowest id inside the user namespace where the own id is not mapped."""
         if self.uids is not None and self.gids is not None:
-            self._become_mapped(steps, self.uids, self.gids)
+            if self.gids.inside(os.getegid()) is None:
+                steps.gid(self.gids.lowest)
+            if self.uids.inside(os.geteuid()) is None:
+                steps.uid(self.uids.lowest)
+
+    def add_names_and_files(self, steps: Steps) -> None:
+        """Sets up the new UTS, network and mount namespaces."""
         if self.hostname is not None:
             steps.hostname(self.hostname)
         if self.new & CloneFlags.NEWNET:
             steps.loopback()
         if self.new & CloneFlags.NEWNS:
             add_mounts(steps, self.root, self.read_only, self._all_mounts())
+
+    def add_init(self, steps: Steps) -> None:
+        """Leaves a process behind as the init of the PID namespace."""
         if self.init:
             steps.fork()
 
-    def _become_mapped(self, steps: Steps, uids: IdMap, gids: IdMap) -> None:
-        """Who has no id inside becomes the lowest that is there."""
-        if gids.inside(os.getegid()) is None:
-            steps.gid(gids.lowest)
-        if uids.inside(os.geteuid()) is None:
-            steps.uid(uids.lowest)
+    def add_privileges(self, steps: Steps) -> None:
+        """Drops the capabilities that the program is not to have, and forbids it to gain any."""
+        if self.capabilities != ALL:
+            steps.capabilities(self.capabilities)
+        if self.no_new_privs:
+            steps.no_new_privs()
+
+    def add_last_parent_death(self, steps: Steps) -> None:
+        """Once more, as a change of ids has cleared the signal."""
+        if self.parent_death_signal is None and self.join:
+            steps.parent_death(signal.SIGKILL)  # the process cannot pass SIGKILL on to its child
+        else:
+            self.add_parent_death(steps)
 
     def _all_mounts(self) -> list[Mount]:
         asked = bool(self.new & CloneFlags.NEWPID) if self.proc is None else self.proc
         has = any(mount.target == "/proc" for mount in self.mounts)
         return [Proc(), *self.mounts] if asked and not has else list(self.mounts)
 
-    def confine(self, steps: Steps) -> None:
-        """Gives up what the program is not to have; the last before it begins."""
-        if self.capabilities != ALL:
-            steps.capabilities(self.capabilities)
-        if self.no_new_privs:
-            steps.no_new_privs()
-        if self.parent_death_signal is not None:
-            steps.parent_death(self.parent_death_signal)  # a change of ids has cleared it
-        elif self.join:
-            steps.parent_death(signal.SIGKILL)  # which the process cannot pass on to its child
 
-
-_NONE = Container()
+_NONE = Isolation()
 
 
 def _all_of(functions: Iterable[Callable[[int], None] | None]) -> Callable[[int], None] | None:
@@ -214,4 +232,4 @@ def _all_of(functions: Iterable[Callable[[int], None] | None]) -> Callable[[int]
 
 
 RESTORED_SIGNALS = int(signal.SIGPIPE), int(signal.SIGXFSZ)
-"""What the interpreter ignores and a program expects not to be (Popen's restore_signals)."""
+"""The signals that the interpreter ignores and a program expects not to be ignored (Popen's restore_signals)."""

@@ -1,4 +1,4 @@
-"""Processes with the manners of subprocess.Popen and namespaces of their own.
+"""Processes with the methods of subprocess.Popen and namespaces of their own.
 
 The only module that touches subprocess's internals: Popen's pipes, text and communicate are inherited, and the methods
 that start a process, wait for it and signal it are replaced (Lib/subprocess.py, CPython 3.11 to 3.14).
@@ -7,23 +7,23 @@ that start a process, wait for it and signal it are replaced (Lib/subprocess.py,
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kthreads import deadline
-from kthreads.descriptors import Descriptors
-from kthreads.errors import ProcessStateError, UnsupportedError
 from kthreads.flags.clone_flags import CloneFlags
 from kthreads.functions.sources import is_native, native
 from kthreads.processes.child_steps import Steps
 from kthreads.processes.idmap import IdMapping
-from kthreads.processes.isolation import RESTORED_SIGNALS, Container
+from kthreads.processes.isolation import RESTORED_SIGNALS, Isolation
 from kthreads.processes.mounts import Mount, Tmpfs
-from kthreads.processes.running import Launched, launch, launch_python
+from kthreads.processes.running import PidfdMethods, RunningProcess
+from kthreads.processes.standard_descriptors import StandardDescriptors
+from kthreads.processes.start import start, start_python
 
 __all__ = ["Process"]
 
@@ -31,7 +31,7 @@ _LONGEST_POLL = 1e6  # seconds: poll(2), by which Popen communicates, takes 2**3
 _VM, _VFORK, _CLEAR_SIGHAND = int(CloneFlags.VM), int(CloneFlags.VFORK), int(CloneFlags.CLEAR_SIGHAND)
 
 
-class Process(subprocess.Popen[Any]):
+class Process(PidfdMethods, subprocess.Popen[Any]):
     """A child process: a program, a Python callable or a native function, with namespaces of its own.
 
     Args:
@@ -95,11 +95,11 @@ class Process(subprocess.Popen[Any]):
         before_go: Callable[[int], None] | None = None,
         **popen: Any,
     ) -> None:
-        self._launched = Launched(self)
+        self._running = RunningProcess(self)
         self._arguments = tuple(arguments)
         self._runs_function = callable(args) or is_native(args)
         _refuse_what_has_no_effect(self._runs_function, self._arguments, popen)
-        self._container = Container.of(
+        self._isolation = Isolation.of(
             namespaces=namespaces,
             join=tuple((fd, int(flags)) for fd, flags in join),
             uid_map=uid_map,
@@ -119,20 +119,18 @@ class Process(subprocess.Popen[Any]):
         )
         try:
             super().__init__(args, **popen)
-            self._launched.kept = self._child_created = True
+            self._running.kept = self._child_created = True
         except BaseException:
-            self._launched.abandon()
+            self._running.abandon()
             self._close_pipes()
             raise
 
     def _close_pipes(self) -> None:
-        """Closes our ends of the pipes. Popen does, too, for an exception that comes before it has done its part."""
+        """Closes our ends of the pipes. Popen does so, too, if the exception comes before its own part is done."""
         for stream in (getattr(self, name, None) for name in ("stdin", "stdout", "stderr")):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-
-    # ---- What Popen calls ---------------------------------------------------------------------------------------
 
     def _execute_child(
         self,
@@ -160,52 +158,60 @@ class Process(subprocess.Popen[Any]):
         start_new_session: bool,
         process_group: int,
     ) -> None:
-        steps = Steps()
-        container = self._container
-        runs_function = self._runs_function
-        standard, ours = (p2cread, c2pwrite, errwrite), (p2cwrite, c2pread, errread)
-        with _Standard(standard, ours, pass_fds) as descriptors:
+        settings = _Settings(close_fds, cwd, umask, start_new_session, process_group, gid, gids, uid, restore_signals)
+        runs_program = not self._runs_function
+        shares_memory = runs_program and self._isolation.may_share_memory and not settings.changes_ids
+        with StandardDescriptors((p2cread, c2pwrite, errwrite), (p2cwrite, c2pread, errread), pass_fds) as descriptors:
             try:
-                if runs_function and not is_native(args) and not container.needs_steps_of_parent:
-                    steps.go()  # so that its pidfd is open before it can end
-                identity = not (gid is None and gids is None and uid is None)
-                shares = not runs_function and container.may_share_memory and not identity
-                container.enter(steps, shares_memory=shares)
-                descriptors.add_steps(steps, close_fds, at_exec=not runs_function)
-                if cwd is not None or container.root is not None:
-                    steps.chdir("/" if cwd is None else cwd)
-                if umask >= 0:
-                    steps.umask(umask)
-                if start_new_session:
-                    steps.setsid()
-                if process_group >= 0:
-                    steps.setpgid(process_group)
-                _add_identity(steps, gid, gids, uid)
-                container.confine(steps)
-                if restore_signals and not (callable(args) and not is_native(args)):
-                    steps.default_signals(RESTORED_SIGNALS)
-                self._launch(steps, args, executable, shell, env, cwd, shares)
-                self.pid = self._launched.pid
+                steps = self._steps_of(args, settings, descriptors, shares_memory)
+                self._start(steps, args, executable, shell, env, cwd, shares_memory)
+                self.pid = self._running.pid
             finally:
                 self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
 
-    def _launch(self, steps: Steps, args: Any, executable: Any, shell: bool, env: Any, cwd: Any, shares: bool) -> None:
-        container = self._container
-        flags = int(container.by_clone)
-        with container.spec_options() as options:
+    def _steps_of(self, args: Any, settings: _Settings, descriptors: StandardDescriptors, shares_memory: bool) -> Steps:
+        """All steps of the child between clone and its program or function, in their order."""
+        isolation, steps = self._isolation, Steps()
+        is_python = self._runs_function and not is_native(args)
+        if is_python and not isolation.needs_steps_of_parent:
+            steps.go()  # so that the parent has opened its pidfd before the child can end
+        isolation.add_go(steps)
+        isolation.add_parent_death(steps)
+        isolation.add_not_dumpable(steps, shares_memory=shares_memory)
+        isolation.add_joins(steps)
+        isolation.add_cgroup_namespace(steps)
+        isolation.add_mapped_ids(steps)
+        isolation.add_names_and_files(steps)
+        isolation.add_init(steps)
+        descriptors.add_steps(steps, settings.close_fds, at_exec=not self._runs_function)
+        settings.add_directory(steps, in_new_root=isolation.root is not None)
+        settings.add_session(steps)
+        settings.add_ids(steps)
+        isolation.add_privileges(steps)
+        isolation.add_last_parent_death(steps)
+        if settings.restore_signals and not is_python:
+            steps.default_signals(RESTORED_SIGNALS)
+        return steps
+
+    def _start(
+        self, steps: Steps, args: Any, executable: Any, shell: bool, env: Any, cwd: Any, shares_memory: bool
+    ) -> None:
+        isolation = self._isolation
+        flags = int(isolation.by_clone)
+        with isolation.spec_options() as options:
             if is_native(args):
                 call = native(args).bind(self._arguments)
-                launch(self._launched, flags | _CLEAR_SIGHAND, steps, call=call, **options)
+                start(self._running, flags | _CLEAR_SIGHAND, steps, call=call, **options)
             elif self._runs_function:
-                launch_python(self._launched, flags, steps, lambda: args(*self._arguments), **options)
+                start_python(self._running, flags, steps, lambda: args(*self._arguments), **options)
             else:
                 argv, paths = _program(args, executable, shell, env)
                 steps.exec(paths, argv, env)
                 filename = argv[0] if executable is None else executable
                 sys.audit("subprocess.Popen", filename, argv, cwd, env)
-                if shares:
-                    flags |= _VM if container.needs_steps_of_parent else _VM | _VFORK
-                launch(self._launched, flags | _CLEAR_SIGHAND, steps, filename=filename, **options)
+                if shares_memory:
+                    flags |= _VM if isolation.needs_steps_of_parent else _VM | _VFORK
+                start(self._running, flags | _CLEAR_SIGHAND, steps, filename=filename, **options)
 
     def _internal_poll(self, _deadstate: int | None = None, **_: Any) -> int | None:
         return self._returncode_after(0)
@@ -217,55 +223,28 @@ class Process(subprocess.Popen[Any]):
         return code
 
     def _returncode_after(self, timeout: float | None) -> int | None:
-        if self.returncode is None and (status := self._launched.wait(timeout)) is not None:
+        if self.returncode is None and (status := self._running.wait(timeout)) is not None:
             self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Waits for the end and returns `returncode`, as Popen's; `timeout` may be as long as it likes."""
+        """Waits for the end and returns `returncode`, as Popen does. `timeout` may have any length."""
         return super().wait(deadline.seconds(timeout))
 
     def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:
-        """Writes `input`, reads all output and waits for the end, as Popen's; likewise."""
+        """Writes `input`, reads all output and waits for the end, as Popen does. `timeout` may have any length."""
         left = deadline.seconds(timeout)
         while left is not None and left > _LONGEST_POLL:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return super().communicate(input, _LONGEST_POLL)
-            input, left = None, left - _LONGEST_POLL  # what was given is being written already
+            input, left = None, left - _LONGEST_POLL  # Popen has the input already
         return super().communicate(input, left)
 
-    def send_signal(self, sig: int) -> None:
-        """Sends a signal by the pidfd, so never to another process; does nothing when it has ended."""
-        self._launched.send(sig)
-
     def __del__(self) -> None:
-        # Popen's finalizer hands what still runs over to subprocess, which reaps it at a later start of its own.
-        if hasattr(self, "_launched"):
-            self._launched.drop()  # so that ours do, too
+        # Popen's finalizer leaves a running process to subprocess, which reaps it when it starts another one.
+        if hasattr(self, "_running"):
+            self._running.drop()  # so that a later start of kthreads reaps it, too
         super().__del__()
-
-    # ---- What Popen lacks ------------------------------------------------------------------------------------------
-
-    def fileno(self) -> int:
-        """The pidfd, readable when the process has ended; closed when `wait` or `poll` has seen the end.
-
-        Raises:
-            ProcessStateError: the end was seen.
-            UnsupportedError: before Linux 5.3.
-        """
-        if self._launched.status is not None:
-            raise ProcessStateError("the process has ended, and its pidfd is closed")
-        if (fd := self._launched.pidfd) < 0:
-            raise UnsupportedError("a pidfd needs Linux 5.3 (pidfd_open)")
-        return fd
-
-    def __await__(self) -> Generator[Any, None, int]:
-        return self._wait_async().__await__()
-
-    async def _wait_async(self) -> int:
-        if self.returncode is None:
-            self.returncode = os.waitstatus_to_exitcode(await self._launched.wait_async())
-        return self.returncode
 
 
 def _program(args: Any, executable: Any, shell: bool, env: Any) -> tuple[list[Any], list[Any]]:
@@ -283,69 +262,47 @@ def _program(args: Any, executable: Any, shell: bool, env: Any) -> tuple[list[An
     return argv, [os.path.join(os.fsencode(folder), os.fsencode(program)) for folder in os.get_exec_path(env)]
 
 
-def _add_identity(steps: Steps, gid: int | None, gids: list[int] | None, uid: int | None) -> None:
-    if gids is not None:
-        steps.groups(gids)
-    if gid is not None:
-        steps.gid(gid)
-    if uid is not None:
-        steps.uid(uid)
+@dataclass
+class _Settings:
+    """The settings of subprocess.Popen that are steps of the child."""
 
+    close_fds: bool
+    cwd: Any
+    umask: int
+    start_new_session: bool
+    process_group: int
+    gid: int | None
+    gids: list[int] | None
+    uid: int | None
+    restore_signals: bool
 
-class _Standard(Descriptors):
-    """Standard descriptors and those passed on, put where a step of another cannot overwrite one before its turn.
+    @property
+    def changes_ids(self) -> bool:
+        return not (self.gid is None and self.gids is None and self.uid is None)
 
-    Args:
-        standard: what becomes 0, 1 and 2; -1 for what stays as it is.
-        ours: our ends of pipes to the child.
-        passed: pass_fds.
-    """
+    def add_directory(self, steps: Steps, *, in_new_root: bool) -> None:
+        if self.cwd is not None or in_new_root:
+            steps.chdir("/" if self.cwd is None else self.cwd)
+        if self.umask >= 0:
+            steps.umask(self.umask)
 
-    def __init__(self, standard: tuple[int, int, int], ours: tuple[int, int, int], passed: tuple[int, ...]) -> None:
-        super().__init__()
-        self._standard, self._ours, self._passed = standard, ours, passed
+    def add_session(self, steps: Steps) -> None:
+        if self.start_new_session:
+            steps.setsid()
+        if self.process_group >= 0:
+            steps.setpgid(self.process_group)
 
-    def _out_of_the_way(self, fd: int, number: int) -> int:
-        return fd if fd > 2 or fd == number else self.open(fcntl.fcntl, fd, fcntl.F_DUPFD_CLOEXEC, 3)
-
-    def add_steps(self, steps: Steps, close_fds: bool, *, at_exec: bool) -> None:
-        sources = [(self._out_of_the_way(fd, number), number) for number, fd in enumerate(self._standard) if fd >= 0]
-        if not at_exec:
-            self._close_what_exec_would(steps, {number for _, number in sources})
-        for fd, number in sources:
-            steps.dup(fd, number)
-        if close_fds and at_exec:
-            steps.close(3, at_exec=True)
-            for fd in self._passed:
-                steps.dup(fd, fd)
-        elif close_fds:
-            self._close_all_but_passed(steps)
-
-    def _close_what_exec_would(self, steps: Steps, replaced: set[int]) -> None:
-        """In a child that runs a function: our ends of its pipes, which would keep it from seeing their end, and what
-        has a number of a standard descriptor by chance, as we run without that."""
-        by_chance = {fd for fd in range(3) if _closes_at_exec(fd)}
-        for fd in (by_chance | set(self._ours)) - replaced - set(self._passed) - {-1}:
-            steps.close(fd, fd, at_exec=False)
-
-    def _close_all_but_passed(self, steps: Steps) -> None:
-        first = 3
-        for fd in sorted(fd for fd in set(self._passed) if fd > 2):
-            if fd > first:
-                steps.close(first, fd - 1, at_exec=False)
-            first = fd + 1
-        steps.close(first, at_exec=False)
-
-
-def _closes_at_exec(fd: int) -> bool:
-    try:
-        return not os.get_inheritable(fd)
-    except OSError:  # it is not open
-        return False
+    def add_ids(self, steps: Steps) -> None:
+        if self.gids is not None:
+            steps.groups(self.gids)
+        if self.gid is not None:
+            steps.gid(self.gid)
+        if self.uid is not None:
+            steps.uid(self.uid)
 
 
 def _refuse_what_has_no_effect(runs_function: bool, arguments: tuple[Any, ...], popen: dict[str, Any]) -> None:
-    """Raises ValueError for parameters that would be passed over."""
+    """Raises ValueError for parameters that would have no effect."""
     if popen.get("preexec_fn") is not None:
         raise ValueError("preexec_fn is not supported: pass a Python callable to run instead of a program")
     if arguments and not runs_function:

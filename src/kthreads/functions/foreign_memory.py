@@ -1,7 +1,7 @@
 """Values of NumPy, cffi and ctypes: what kind of value each is, and which objects own the memory that it points to.
 
-A pointer may point into memory that must not be written to, such as that of bytes. cffi and ctypes know it, and tell it in
-no documented way: this file finds out.
+A pointer may point into memory that must not be written to, such as that of bytes. cffi and ctypes keep the
+owners in undocumented places, in which this file looks.
 """
 
 from __future__ import annotations

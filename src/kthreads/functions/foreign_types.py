@@ -17,7 +17,7 @@ __all__ = ["from_cffi", "from_cffi_function", "from_ctypes"]
 
 _WIDE_CHARACTERS = frozenset(["wchar_t", "char16_t", "char32_t"])
 _COMPLEX = {"_cffi_float_complex_t": "float _Complex", "_cffi_double_complex_t": "double _Complex"}
-_CHAR_SIGNED = platform.machine() == "x86_64"  # char is unsigned on aarch64; cffi does not tell
+_CHAR_SIGNED = platform.machine() == "x86_64"  # char is unsigned on aarch64; cffi has no answer
 # What a simple type of ctypes stands for, by its _type_ (the table of ctypes in Modules/_ctypes/cfield.c).
 _CTYPES_CODES = {
     "c": "char", "b": "signed char", "B": "unsigned char", "h": "short", "H": "unsigned short", "i": "int",

@@ -62,7 +62,7 @@ class NativeFunction:
 
     Called, it runs on the calling thread without the GIL. The result is the Python value of the C type: an int, a
     float, a bool, bytes of length 1 for char, None for void, a cffi ``char *`` for that and a ``void *`` for all other
-    pointers. `bind` gives a `Call`, which also tells errno.
+    pointers. `bind` gives a `Call`, which also has errno.
 
     Attributes:
         address: its address in memory.

@@ -61,10 +61,10 @@ class Thread(threading.Thread):
     # its state is not used, and it costs more time than the start of a parked thread.
     _function: NativeFunction | None = None
     _call: Call | _PythonCall | None = None
-    _claim: object  # an object of the caller of start() that starts the thread
+    _claim: object  # set by the one call of start() that starts the thread
     _is_starting = False  # whether start() is in the engine, which may yet refuse
     # From the start to the end: a ``kt_thread **``, the memory in which the engine stores the thread's handle, which is the
-    # ``kt_thread *``. The handle is valid as long as somebody holds its cell.
+    # ``kt_thread *``. The handle is freed with its cell.
     handle_cell: Any = None
     _outcome: Any = None  # a ``kt_outcome *``, from the end on
     _returned: Any = None
@@ -117,7 +117,7 @@ class Thread(threading.Thread):
 
         Raises:
             ThreadStateError: it was started before.
-            ThreadLimitError, ThreadMemoryError: the kernel has no room for it; it can be started again later.
+            ThreadLimitError, ThreadMemoryError: the kernel has no room for it; start() may be called again later.
             NamespaceError, SettingError: the kernel refused a namespace or a setting.
             LibcError: kthreads does not understand this libc.
         """

@@ -1,7 +1,7 @@
-"""How many threads there can be, and whether memory grows: `python benchmarks/endurance.py [--million]` writes
-docs/_endurance.md.
+"""Measures how many threads can be alive at once, and whether memory grows: `python benchmarks/endurance.py [--million]`
+writes docs/_endurance.md.
 
-Needs kthreads with its `test` extra and C and C++ compilers; for 100,000 threads, which want a larger pid_max, root.
+Needs kthreads with its `test` extra and C and C++ compilers; for 100,000 threads, which need a larger pid_max, root.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from markdown_table import table
+
 import kthreads
 from kthreads._native import ffi, lib
 from kthreads.bench.measure import environment, memory
-from kthreads.bench.measure.suites import name_of
-from kthreads.bench.measure.worker import MAKERS
+from kthreads.bench.measure.peers import MAKERS
+from kthreads.bench.model.peer_names import name_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "_endurance.md"
@@ -29,12 +31,12 @@ Row = tuple[str, str, str]
 
 
 def alive(maker: str) -> None:
-    """Prints how many threads could be started, as JSON."""
+    """Starts threads that stay alive, and prints how many there were, as JSON."""
     place, reached, ns = ffi.new("kt_bench_alive **"), ffi.new("size_t *"), ffi.new("int64_t *")
     before = memory.now()
     kthreads.errors.check(lib.kt_bench_alive_start(place, MAKERS[maker], WANTED, reached, ns), "starting threads")
     after = memory.now()
-    where = "cgroup" if "cgroup" in after else "machine"  # which is coarse
+    where = "cgroup" if "cgroup" in after else "machine"  # the machine's memory is a coarse measure
     taken = after[where] - before[where]
     stop_ns = lib.kt_bench_alive_stop(place[0])
     print(
@@ -44,7 +46,7 @@ def alive(maker: str) -> None:
 
 @contextlib.contextmanager
 def more_pids() -> Iterator[bool]:
-    """Room for more than 100,000 threads while it lasts, where we may make it."""
+    """Raises pid_max so that 100,000 threads have ids, as a context manager; yields whether this process may."""
     before = PID_MAX.read_text()
     try:
         PID_MAX.write_text("400000")
@@ -58,6 +60,7 @@ def more_pids() -> Iterator[bool]:
 
 
 def alive_rows() -> Iterator[Row]:
+    """How many threads of each maker are alive at once; none where pid_max cannot be raised."""
     with more_pids() as allowed:
         for maker in ("clone", "pthread", "bare") if allowed else ():
             output = subprocess.check_output([sys.executable, __file__, "--alive", maker])
@@ -70,13 +73,14 @@ def alive_rows() -> Iterator[Row]:
 
 
 def growth_row() -> Row:
-    """A million starts of functions that malloc, use thread_local objects with destructors, and keys."""
+    """How much memory grows over a million starts of functions that use malloc, thread_local objects with destructors, and
+    keys."""
     sys.path.insert(0, str(ROOT / "tests" / "conformance"))
     import test_conformance as conformance
 
     with tempfile.TemporaryDirectory() as folder:
-        c = conformance.build("cc", Path(folder, "c.so"), "facilities.c")
-        cpp = conformance.build("c++", Path(folder, "cpp.so"), "facilities.cpp", "-fopenmp")
+        c = conformance.build("cc", Path(folder, "c.so"), conformance.C_SOURCES)
+        cpp = conformance.build("c++", Path(folder, "cpp.so"), conformance.CPP_SOURCES, "-fopenmp")
         functions = [
             kthreads.symbol(c, "malloc_serves_all_sizes", "int(void)"),
             kthreads.symbol(cpp, "objects_of_the_thread_are_made_and_destroyed", "int(void)"),
@@ -106,8 +110,7 @@ def main() -> None:
         alive(options.alive)
         return
     rows = [*alive_rows(), *([growth_row()] if options.million else [])]
-    lines = [f"{environment.sentence(environment.now())}.", "", "| what | measured | |", "|---|---|---|"]
-    lines += [f"| {what} | {value} | {more} |" for what, value, more in rows]
+    lines = [f"{environment.sentence(environment.now())}.", "", *table(("what", "measured", ""), rows)]
     PAGE.write_text("\n".join(lines) + "\n")
     print(PAGE.read_text())
 

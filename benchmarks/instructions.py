@@ -1,9 +1,10 @@
 """Counts the instructions of the paths in C by valgrind's callgrind, against recorded bounds:
 
-    python benchmarks/instructions.py BUILD          # of `meson setup -Dextension=false BUILD`; 1 when one is exceeded
-    python benchmarks/instructions.py BUILD --record # records what was counted, and a quarter as room
+    python benchmarks/instructions.py BUILD          # of `meson setup -Dextension=false BUILD`
+    python benchmarks/instructions.py BUILD --record # records the counts, and bounds a quarter above them
 
-Counted is what the calling thread executes in user space. Unlike times, counts hardly differ from run to run.
+The instructions are those that the calling thread executes in user space. Unlike times, counts hardly differ from run to
+run. The exit status is 1 when a count exceeds its bound.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from pathlib import Path
 
 BOUNDS = Path(__file__).with_name("instructions.json")
 PATHS = ("create_join", "reuse", "region", "submit")
-PEER = "pthread"  # counted beside them, for the documentation; glibc's to bound
+PEER = "pthread"  # counted for the documentation, without a bound
 COUNT = 100
-TRIES = 3  # of which the least counts: whoever has to wait looks again, which only adds
-ROOM = 1.25  # compilers differ
+TRIES = 3  # the least count is taken: a thread that has to wait executes more
+ROOM = 1.25  # of a bound above the count: compilers differ
 
 
 def count(program: Path, path: str) -> float:

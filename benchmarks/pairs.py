@@ -1,4 +1,4 @@
-"""Operations timed side by side: rounds of batches in a random order, and ratios of what ran in the same round."""
+"""Times operations side by side: each round has a batch of each, in a random order; ratios are of batches of the same round."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 def measure(
     operations: Mapping[str, Callable[[], object]], *, rounds: int = 100, batch: int = 50
 ) -> dict[str, list[float]]:
-    """Seconds an operation, for each round. The first tenth of a batch is not counted: threads of the operation before
-    may still spin."""
+    """The time of an operation in each round, in seconds. Each batch begins with a tenth that is not timed: threads of the
+    operation before may still spin."""
     times: dict[str, list[float]] = {name: [] for name in operations}
     order = list(operations)
-    for number in range(-3, rounds):  # three to warm up
+    for number in range(-3, rounds):  # the first three warm up
         random.shuffle(order)
         for name in order:
             operation = operations[name]

@@ -1,7 +1,7 @@
 """Measures the pool from Python and writes docs/_pool.md: `python benchmarks/pool.py`.
 
-Both sides of a ratio alternate in one process, in batches so long that a peer that spins on has stopped before the next
-begins to count (pairs.py). Needs kthreads with its `test` extra and a C compiler with OpenMP.
+Both sides of a ratio alternate in one process, in batches so long that the threads of a peer have ceased to spin before the
+next batch is timed (pairs.py). Needs kthreads with its `test` extra and a C compiler with OpenMP.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from cffi import FFI
+from markdown_table import table
 from pairs import measure, ratio
 
 import kthreads
@@ -37,9 +38,6 @@ def row(what: str, times: dict[str, list[float]], ours: str, peer: str, peer_nam
     return what, f"{own:.2f} µs", f"{ratio(times, ours, peer):.3f} of {peer_name} ({other:.2f} µs)"
 
 
-# ---- Loops -----------------------------------------------------------------------------------------------------------------
-
-
 def loop_rows(library: str, pool: kthreads.Pool, rounds: int) -> Iterator[Row]:
     values = np.ones(ITEMS)
     scale = kthreads.symbol(library, "scale", "void(size_t, size_t, double, double *)")
@@ -54,9 +52,6 @@ def loop_rows(library: str, pool: kthreads.Pool, rounds: int) -> Iterator[Row]:
     small = {"loop": lambda: pool.parallel_for(scale, 64, 0.5, values), "cffi": lambda: by_cffi.same(1)}
     times = measure(small, rounds=rounds, batch=20_000)
     yield row("`parallel_for` over 64 items of a NumPy array, hot, all told", times, "loop", "cffi", "a call by cffi")
-
-
-# ---- Tasks -----------------------------------------------------------------------------------------------------------------
 
 
 def task_rows(library: str, pool: kthreads.Pool, rounds: int) -> Iterator[Row]:
@@ -94,9 +89,6 @@ def million_row(library: str, pool: kthreads.Pool, count: int) -> Row:
     return what, f"{statistics.median(own):.3f} s", f"{share:.4f} of the standard executor's `map` ({other:.1f} s)"
 
 
-# ---- Real work, and none ---------------------------------------------------------------------------------------------------
-
-
 def crc_row(pool: kthreads.Pool, mebibytes: int) -> Row:
     crc32 = kthreads.symbol("libz.so.1", "crc32", "unsigned long(unsigned long, const unsigned char *, unsigned)")
     data = np.random.default_rng(1).integers(0, 256, mebibytes << 20, "u1")
@@ -107,7 +99,7 @@ def crc_row(pool: kthreads.Pool, mebibytes: int) -> Row:
         return [crc32(0, chunk, 1 << 20) for chunk in chunks]
 
     def two_threads() -> None:
-        """As fast as two CPUs can be just now: nothing is shared out, and no results come back."""
+        """The most that two CPUs can do at the moment: each thread has its half, and there are no results to collect."""
         threads = [kthreads.Thread(crc32, (0, part.reshape(-1), part.size)) for part in (chunks[:half], chunks[half:])]
         for thread in threads:
             thread.start()
@@ -127,7 +119,7 @@ def crc_row(pool: kthreads.Pool, mebibytes: int) -> Row:
 
 
 def idle_row(pool: kthreads.Pool, seconds: float) -> Row:
-    """Voluntary context switches of the process while its pool idles, but for the one of the sleep itself."""
+    """Voluntary context switches of the process while its pool is idle, less the one of the sleep itself."""
     pool.parallel_for(lambda begin, end: None, 100)
     time.sleep(0.5)
     before = resource.getrusage(resource.RUSAGE_SELF)
@@ -155,8 +147,8 @@ def main() -> None:
             idle_row(pool, 5),
             *loop_rows(library, pool, options.rounds),
         ]
-    table = ["| what | measured | ratio |", "|---|---|---|", *(f"| {' | '.join(each)} |" for each in rows)]
-    PAGE.write_text("\n".join([sentence(now()), "", *table]) + "\n")
+    lines = [sentence(now()), "", *table(("what", "measured", "ratio"), rows)]
+    PAGE.write_text("\n".join(lines) + "\n")
     print(PAGE.read_text())
 
 

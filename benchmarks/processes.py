@@ -6,19 +6,19 @@ Needs kthreads; bwrap and unshare are compared with where they are installed.
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
-import platform
 import shutil
 import statistics
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from markdown_table import table
 from pairs import measure, ratio
 
 import kthreads
 from kthreads import CloneFlags, Process
+from kthreads.bench.measure.environment import now, sentence
 from kthreads.flags import NAMESPACES
 
 PAGE = Path(__file__).parents[1] / "docs" / "_processes.md"
@@ -28,7 +28,7 @@ Operations = dict[str, Callable[[], object]]
 
 
 def posix_spawn() -> None:
-    """The floor: what libc does, in as little Python as can be."""
+    """The least that can be expected: what libc does, called with as little Python as possible."""
     os.waitpid(os.posix_spawn(PROGRAM[0], PROGRAM, os.environ), 0)
 
 
@@ -66,11 +66,14 @@ def isolated() -> Operations:
     }
 
 
-def rows(operations: Operations, rounds: int, peer_of: Callable[[dict[str, list[float]]], str]) -> list[str]:
+Row = tuple[str, str, str]
+
+
+def rows(operations: Operations, rounds: int, peer_of: Callable[[dict[str, list[float]]], str]) -> list[Row]:
     times = measure(operations, rounds=rounds, batch=1)
     peer = peer_of(times)
     return [
-        f"| {name} | {statistics.median(times[name]) * 1e6:.0f} µs | {ratio(times, name, peer):.2f} of {peer} |"
+        (name, f"{statistics.median(times[name]) * 1e6:.0f} µs", f"{ratio(times, name, peer):.2f} of {peer}")
         for name in operations
     ]
 
@@ -84,15 +87,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     rounds = parser.parse_args().rounds
-    lines = [
-        f"{datetime.date.today()}, Linux {platform.release().split('-')[0]}, {' '.join(platform.libc_ver())}, "
-        f"CPython {platform.python_version()}, kthreads {kthreads.__version__}, {os.cpu_count()} CPUs.",
-        "",
-        "| start of `/bin/true` to its end | measured | ratio |",
-        "|---|---|---|",
-        *rows(plain(), rounds, lambda _: "`subprocess.Popen`"),
-        *rows(isolated(), rounds // 2, fastest_tool),
-    ]
+    body = [*rows(plain(), rounds, lambda _: "`subprocess.Popen`"), *rows(isolated(), rounds // 2, fastest_tool)]
+    header = ("start of `/bin/true` to its end", "measured", "ratio")
+    lines = [f"{sentence(now())}, kthreads {kthreads.__version__}.", "", *table(header, body)]
     PAGE.write_text("\n".join(lines) + "\n")
     print(PAGE.read_text())
 

@@ -1,192 +1,50 @@
-"""Writes docs/results from runs of `kthreads bench`:
+"""Writes docs/results and docs/_cost.md from runs of `kthreads bench`:
 
     kthreads bench --json run.json && python benchmarks/results.py run.json
 
 Several runs on the same machine, of different suites, become one: `python benchmarks/results.py threads.json pools.json`.
-Every figure and every sentence about one comes from the runs, and from the counts of benchmarks/instructions.py.
+The quantiles of their samples are kept in docs/results/quantiles.json.gz, and the pages are made from them. Without a run, the
+pages are made again from the kept quantiles: `python benchmarks/results.py`. Every figure and every sentence about one comes
+from the runs, or from the counts of benchmarks/instructions.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from kthreads.bench.analysis import findings
-from kthreads.bench.analysis.results import FormatError, Place, Row, Run, merged
-from kthreads.bench.analysis.stats import Summary
-from kthreads.bench.measure.calls import WHY
-from kthreads.bench.measure.environment import sentence
-from kthreads.bench.measure.suites import SUITES, name_of
+from cost_table import cost
+from results_page import page
+
+from kthreads.bench.analysis import quantiles_file
+from kthreads.bench.analysis.summary import RunSummary
+from kthreads.bench.model.json_file import FormatError
+from kthreads.bench.model.run import Run, merged
 from kthreads.bench.output import report
-from kthreads.bench.output.tables import heading, time_of
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results"
+QUANTILES = FOLDER / "quantiles.json.gz"
 COST = ROOT / "docs" / "_cost.md"
-COUNTS = ROOT / "benchmarks" / "instructions.json"
-
-SIDES = (
-    (findings.AHEAD, "Where kthreads is ahead", "The whole interval of the ratio is below 1."),
-    (findings.EVEN, "Where there is no winner", "The interval spans 1."),
-    (findings.BEHIND, "Where a peer is ahead", "The whole interval is above 1."),
-)
 
 
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    columns = list(header)
-    yield f"| {' | '.join(columns)} |"
-    yield "|" + "---|" * len(columns)
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-    yield ""
-
-
-def ordered(run: Run) -> list[tuple[Place, dict[str, Row]]]:
-    order = list(SUITES)
-    places = sorted(run.places.items(), key=lambda item: (order.index(item[0].suite), item[0].value, item[0].pinned))
-    return [(place, {peer: rows[peer] for peer in SUITES[place.suite].peers if peer in rows}) for place, rows in places]
-
-
-# ---- The page of results -------------------------------------------------------------------------------------------------
-
-
-def in_short(run: Run) -> Iterator[str]:
-    found = findings.findings(run)
-    counts = {side: sum(finding.side == side for finding in found) for side, _, _ in SIDES}
-    processes = len({block.process for block in run.blocks})
-    yield (
-        f"{len(found)} comparisons, each a ratio of kthreads' time to a peer's with its 95 % interval, over {processes} "
-        f"fresh processes: kthreads is ahead in {counts[findings.AHEAD]}, a peer in {counts[findings.BEHIND]}, and in "
-        f"{counts[findings.EVEN]} there is no winner."
-    )
-    yield ""
-    for side, title, meaning in SIDES:
-        yield from (f"## {title}", "", meaning, "")
-        yield from (f"- {text}" for text in findings.sentences(found, side))
-        yield ""
-
-
-def figures(run: Run) -> Iterator[str]:
-    yield from (
-        "## All figures",
-        "",
-        "Ratios are of the suite's first peer to the peer of the row; faults and switches are page faults and voluntary "
-        "context switches of the process, a sample.",
-        "",
-    )
-    for place, rows in ordered(run):
-        if SUITES[place.suite].family == "alive":
-            yield from memory(place, rows)
-            continue
-        yield from (f"### {heading(place)}", "")
-        body = []
-        for peer, row in rows.items():
-            summary = Summary.of(row.samples)
-            times = map(time_of, (summary.p50, summary.p90, summary.p99, summary.p999, summary.max))
-            seen = f"{row.seen:.2f}" if row.seen else ""
-            ratio = run.ratio(place, SUITES[place.suite].ours, peer)
-            each = (f"{row.burnt:.2f}", f"{row.each('faults'):.1f}", f"{row.each('switches'):.1f}", seen)
-            body.append((name_of(peer), *times, *each, "" if ratio is None else str(ratio)))
-        yield from table(
-            ("peer", "p50", "p90", "p99", "p99.9", "max", "CPU/wall", "faults", "switches", "threads", "ratio"), body
-        )
-
-
-def memory(place: Place, rows: dict[str, Row]) -> Iterator[str]:
-    yield from (f"### Threads that are all alive, {place.case}: a thread", "")
-    kinds = [kind for kind in next(iter(rows.values())).blocks[0].more if kind != "stop ns"]
-    body = []
-    for peer, row in rows.items():
-        sizes = [f"{(row.more(kind) or 0) / 1024:.1f} KiB" for kind in kinds]
-        times = (time_of(Summary.of(row.samples).p50), time_of(row.more("stop ns") or 0))
-        body.append((name_of(peer), *times, *sizes))
-    yield from table(("peer", "start", "stop", *kinds), body)
-
-
-def syscalls(run: Run) -> Iterator[str]:
-    if not run.syscalls:
-        return
-    yield from ("## System calls of a create and join, both threads", "")
-    names = dict.fromkeys(name for counts in run.syscalls.values() for name in counts)
-    rows = [
-        (f"`{name}`", *(f"{counts.get(name, 0):g}" for counts in run.syscalls.values()), WHY.get(name, ""))
-        for name in names
-    ]
-    yield from table(("call", *map(name_of, run.syscalls), "what for"), rows)
-
-
-def instructions() -> Iterator[str]:
-    recorded = json.loads(COUNTS.read_text())
-    yield from (f"## Instructions in user space, of the calling thread ({recorded['machine']})", "")
-    rows = [
-        (name.replace("_", " "), f"{count:,.0f}", f"{recorded['bounds'][name]:,}" if name in recorded["bounds"] else "")
-        for name, count in recorded["counted"].items()
-    ]
-    yield from table(("path", "counted", "at most, in CI"), rows)
-
-
-def page(run: Run) -> str:
-    lines = [
-        "# Results",
-        "",
-        f"{sentence(run.environment)}. Written by `python benchmarks/results.py` from a run of `kthreads bench`; the",
-        "<a href='../report.html'>report</a> has the plots, `docs/results/run.json.gz` every sample. [How it is",
-        "measured](../howto/measure.md) says what the suites are.",
-        "",
-        *in_short(run),
-        "## What was not measured",
-        "",
-        *(f"- {text}" for text in findings.not_measured(run)),
-        *(f"- {note}" for note in run.notes),
-        "",
-        *figures(run),
-        *syscalls(run),
-        *instructions(),
-        "## The environment",
-        "",
-        *table(("", ""), ((str(key), f"`{value}`") for key, value in run.environment.items())),
-    ]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-# ---- The table of explanation/cost.md --------------------------------------------------------------------------------------
-
-COST_SUITES = {
-    "create-join": "pthread",
-    "region": "libgomp",
-    "py-start": "threading",
-    "py-submit": "ThreadPoolExecutor",
-}
-
-
-def cost(run: Run) -> str:
-    lines = [f"{sentence(run.environment)}.", ""]
-    rows = []
-    for place, peers in ordered(run):
-        if place.suite in COST_SUITES:
-            against = COST_SUITES[place.suite]
-            for peer, row in peers.items():
-                ratio = run.ratio(place, peer, against)
-                of = "" if ratio is None else f"{ratio} of {name_of(against)}"
-                rows.append((heading(place), name_of(peer), time_of(Summary.of(row.samples).p50), of))
-    return "\n".join([*lines, *table(("what", "by", "median", "ratio"), rows)]).rstrip() + "\n"
+def pages(run: RunSummary) -> dict[Path, str]:
+    """The texts of all files that show the run."""
+    return {FOLDER / "report.html": report.page(run), FOLDER / "index.md": page(run), COST: cost(run)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN.json")
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN.json", help="what `kthreads bench --json` saved")
     options = parser.parse_args()
     try:
-        run = merged(Run.load(path) for path in options.runs)
+        if options.runs:
+            quantiles_file.save(RunSummary.of(merged(Run.load(path) for path in options.runs)), QUANTILES)
+        run = quantiles_file.load(QUANTILES)
     except (FormatError, OSError) as error:
         parser.error(str(error))
-    FOLDER.mkdir(exist_ok=True)
-    run.save(FOLDER / "run.json.gz")
-    (FOLDER / "report.html").write_text(report.html(run), encoding="utf-8")
-    (FOLDER / "index.md").write_text(page(run), encoding="utf-8")
-    COST.write_text(cost(run), encoding="utf-8")
+    for path, text in pages(run).items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

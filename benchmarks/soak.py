@@ -1,9 +1,9 @@
-"""A soak: all public operations from eight threads at once, under random interrupts, forks, collections of garbage,
-resizes, quiets and shutdowns. Every future is accounted for, and memory and descriptors stay flat.
+"""A soak test: all public operations from eight threads at once, under random interrupts, forks, garbage collections,
+resizes, quiesces and shutdowns. Every future must end, and memory and descriptors must not grow.
 
     python benchmarks/soak.py --seconds 3600
 
-Prints a report as JSON. The exit status is 1 where something was lost, leaked, hung or wrong.
+Prints a report as JSON. The exit status is 1 when a future was lost, a result was wrong, something hung or leaked.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from kthreads.pools import completions, python_task
 from kthreads.threads import registry
 
 THREADS = 8
-PATIENCE = 60  # seconds after which what does not end hangs
-EXPECTED = (  # what operations may raise, as others shut down, resize and cancel meanwhile
+HANG_TIMEOUT = 60  # seconds after which an operation counts as hung
+EXPECTED = (  # what operations may raise: other threads shut down, resize and cancel meanwhile
     kthreads.ThreadStateError,
     kthreads.LoopCancelledError,
     concurrent.futures.CancelledError,
@@ -81,10 +81,11 @@ class Interrupts:
 
 
 class Soak:
-    """The pools that all threads use, and what they account for.
+    """The pools and executors that all threads use, the operations on them, and the futures that came of these.
 
     Attributes:
-        problems: what must not be, as text.
+        problems: every failure, as text.
+        counts: how often each operation ran, and how it ended.
     """
 
     def __init__(self, seconds: float, seed: int, backend: str, without: list[str]) -> None:
@@ -114,17 +115,16 @@ class Soak:
         return self.random.choice(self._executors)
 
     def account(self, *futures: Any) -> None:
+        """Notes futures, which `account_for_all` waits for."""
         for future in futures:
             self._futures.put(future)
-
-    # ---- Operations --------------------------------------------------------------------------------------------------
 
     def submit(self) -> None:
         number = self.random.randint(-99, 99)
         fn = self.random.choice([self._abs, square, fails])
         future = self.random.choice([self.pool, self.executor])().submit(fn, number)
         self.account(future)
-        if fn is not fails and future.result(PATIENCE) != (abs(number) if fn is self._abs else square(number)):
+        if fn is not fails and future.result(HANG_TIMEOUT) != (abs(number) if fn is self._abs else square(number)):
             self.problems.append(f"{fn}({number}) was {future.result()}")
 
     def submit_and_leave(self) -> None:
@@ -148,7 +148,7 @@ class Soak:
         self.account(*self.pool().submit_many(square, range(20)))
 
     def map_by_executor(self) -> None:
-        if list(self.executor().map(square, range(9), timeout=PATIENCE)) != [square(number) for number in range(9)]:
+        if list(self.executor().map(square, range(9), timeout=HANG_TIMEOUT)) != [square(number) for number in range(9)]:
             self.problems.append("map has wrong results")
 
     def loop(self) -> None:
@@ -179,24 +179,24 @@ class Soak:
         threads += [kthreads.Thread(square, (5,), backend=self._backend)]
         for thread in threads:
             thread.start()
-        if kthreads.wait(threads, timeout=PATIENCE).not_done:
+        if kthreads.wait(threads, timeout=HANG_TIMEOUT).not_done:
             self.problems.append("threads do not end")
         if [thread.result for thread in threads] != [5, 5, 5, 25]:
             self.problems.append("threads have wrong results")
 
     def coroutines(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            return  # an event loop of asyncio does not survive an exception at any point
+            return  # interrupts are raised there, and an event loop of asyncio does not survive one at every point
 
         async def main() -> None:
             runs = [self.pool().run(fn, -4) for fn in (self._abs, abs) for _ in range(4)]
-            if await asyncio.wait_for(asyncio.gather(*runs), PATIENCE) != [4] * 8:
+            if await asyncio.wait_for(asyncio.gather(*runs), HANG_TIMEOUT) != [4] * 8:
                 self.problems.append("coroutines have wrong results")
 
         asyncio.run(main())
 
     def process(self) -> None:
-        if kthreads.Process(["true"]).wait(PATIENCE) != 0:
+        if kthreads.Process(["true"]).wait(HANG_TIMEOUT) != 0:
             self.problems.append("a process has failed")
 
     def fork(self) -> None:
@@ -209,7 +209,7 @@ class Soak:
     def _live_in_a_child(self, pool: kthreads.Pool, executor: kthreads.ThreadPoolExecutor) -> None:
         status = 1
         try:
-            faulthandler.dump_traceback_later(PATIENCE / 2, exit=True)
+            faulthandler.dump_traceback_later(HANG_TIMEOUT / 2, exit=True)
             for use in (
                 lambda: pool.submit(self._abs, -1).result(),
                 lambda: executor.submit(abs, -1).result(),
@@ -218,7 +218,7 @@ class Soak:
                 try:
                     use()
                 except EXPECTED:
-                    continue  # it was shut down in the parent
+                    continue  # the parent had shut it down
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -250,8 +250,6 @@ class Soak:
         gc.collect()
         kthreads.memory.trim()
 
-    # ---- The run -----------------------------------------------------------------------------------------------------
-
     OFTEN = (submit, submit, submit_and_leave, submit_many, submit_many_in_python, map_by_executor, loop, threads)
     SELDOM = (
         cancelled_loop, loop_with_a_timeout, failing_loop, coroutines, process, fork, resize, quiesce, shut_down,
@@ -259,6 +257,7 @@ class Soak:
     )  # fmt: skip
 
     def one(self) -> None:
+        """Runs one operation, chosen at random."""
         operation = self.random.choice(self._often if self.random.random() < 0.9 else self._seldom)
         try:
             operation(self)
@@ -271,16 +270,17 @@ class Soak:
         self.counts[operation.__name__] += 1
 
     def work(self) -> None:
+        """Runs operations until the time is over or something failed."""
         while time.monotonic() < self.end and not self.problems:
             self.one()
 
     def account_for_all(self) -> None:
-        """Those that were submitted have an end, once all that runs has ended."""
+        """Checks that every future that was submitted has ended, after the pools are closed."""
         outcomes: Counter[str] = Counter()
         while not self._futures.empty():
             future = self._futures.get()
             try:
-                error = future.exception(PATIENCE)
+                error = future.exception(HANG_TIMEOUT)
             except concurrent.futures.CancelledError:
                 outcomes["cancelled"] += 1
             except TimeoutError:
@@ -291,12 +291,14 @@ class Soak:
         self.counts.update({f"futures {outcome}": count for outcome, count in outcomes.items()})
 
     def close(self) -> None:
+        """Shuts all pools and executors down."""
         for each in [*self._pools, *self._executors]:
             each.shutdown()
 
 
 def _end_of(pid: int, problems: list[str]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    """Waits until a forked child has ended; kills it when it hangs."""
+    deadline = time.monotonic() + HANG_TIMEOUT
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         time.sleep(0.001)
         if time.monotonic() > deadline:
@@ -307,10 +309,10 @@ def _end_of(pid: int, problems: list[str]) -> None:
 
 
 def descriptors() -> Counter[str]:
-    """How many there are of each kind."""
+    """How many descriptors this process has of each kind."""
     kinds: Counter[str] = Counter()
     for fd in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # the one that lists
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself
             kinds[os.readlink(f"/proc/self/fd/{fd}").partition(":[")[0]] += 1
     return kinds
 
@@ -326,15 +328,15 @@ def resources() -> dict[str, int]:
         "resident_kib": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
         **{f"descriptors of {kind}": count for kind, count in descriptors().items()},
         "threads": len(os.listdir("/proc/self/task")),
-        "tasks": len(python_task._registered) + sum(len(each.pending) for each in completions._all()),
+        "tasks": len(python_task.registered) + sum(len(each.pending) for each in completions.all_queues()),
         "threads of ours": len(registry.registered),
         "stacks": kthreads.memory.usage().stacks,
     }
 
 
 def growth(before: dict[str, int] | None, after: dict[str, int]) -> list[str]:
-    """What is more than before, memory aside, as text; threads but the main one and that of `Interrupts`, where there is
-    no before."""
+    """The resources that have grown, as text; memory is compared elsewhere. Without an earlier state: threads other than the
+    main one and that of `Interrupts`."""
     if before is None:
         return [] if after["threads"] <= 2 else ["threads"]
     names = [name for name in after if name != "resident_kib" and after[name] > before.get(name, 0)]
@@ -342,7 +344,7 @@ def growth(before: dict[str, int] | None, after: dict[str, int]) -> list[str]:
 
 
 def resources_when_quiet(before: dict[str, int] | None) -> dict[str, int]:
-    """The same, once what is about to go has gone, which may take it some seconds: no more than before, or what stays."""
+    """The resources when they are no more than before, or after ten seconds: threads and descriptors may take some to end."""
     end = time.monotonic() + 10
     while growth(before, now := resources()) and time.monotonic() < end:
         time.sleep(0.02)
@@ -352,7 +354,7 @@ def resources_when_quiet(before: dict[str, int] | None) -> dict[str, int]:
 def round_of(
     seconds: float, seed: int, options: argparse.Namespace, interrupts: Interrupts, before: dict[str, int] | None
 ) -> tuple[Soak, dict[str, int]]:
-    """A soak of so many seconds, and what is left after it."""
+    """Soaks for so many seconds; returns the soak and the resources after it."""
     soak = Soak(seconds, seed, options.backend, options.without)
     threads = [threading.Thread(target=soak.work) for _ in range(THREADS - 1)]
     for thread in threads:
@@ -360,7 +362,7 @@ def round_of(
     while time.monotonic() < soak.end and not soak.problems:
         interrupts.during(soak.one)
     for thread in threads:
-        thread.join(2 * PATIENCE)
+        thread.join(2 * HANG_TIMEOUT)
         if thread.is_alive():
             faulthandler.dump_traceback()
             soak.problems.append("a thread hangs")
@@ -368,16 +370,18 @@ def round_of(
         soak.close()
         soak.account_for_all()
         completions.shared_completions().stop()
-    python_task.sweep()
+    python_task.unregister_ended()
     return soak, resources_when_quiet(before)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--rounds", type=int, default=6, help="memory is compared after the second and the last one")
+    parser.add_argument(
+        "--rounds", type=int, default=6, help="how many; memory is compared after the second and the last"
+    )
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
-    parser.add_argument("--without", action="append", default=[], metavar="OPERATION", help="leave one out")
+    parser.add_argument("--without", action="append", default=[], metavar="OPERATION", help="leave an operation out")
     parser.add_argument("--backend", default="clone", choices=["clone", "clone3", "pthread"])
     options = parser.parse_args()
     if hasattr(sys, "setswitchinterval"):

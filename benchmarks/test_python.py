@@ -12,8 +12,8 @@ import pytest
 
 import kthreads
 from kthreads._native import ffi, lib
-from kthreads.bench.measure.peers import PEERS, MissingError
-from kthreads.bench.measure.suites import SUITES
+from kthreads.bench.measure.operations import OPERATIONS, MissingError
+from kthreads.bench.model.suites import SUITES
 
 
 @pytest.fixture
@@ -21,11 +21,11 @@ def empty():
     return kthreads.native(int(ffi.cast("uintptr_t", ffi.addressof(lib, "kt_bench_empty"))), "void(void)")
 
 
-@pytest.mark.parametrize(("suite", "peer"), [(suite, peer) for suite in PEERS for peer in PEERS[suite]])
+@pytest.mark.parametrize(("suite", "peer"), [(suite, peer) for suite in OPERATIONS for peer in OPERATIONS[suite]])
 def test_operation(benchmark, suite, peer):
     benchmark.group = SUITES[suite].title
     try:
-        with PEERS[suite][peer](kthreads.cpu_count()) as operation:
+        with OPERATIONS[suite][peer](kthreads.cpu_count()) as operation:
             benchmark(operation)
     except MissingError as error:
         pytest.skip(str(error))

@@ -16,6 +16,7 @@ from kthreads import _native
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "kthreads"
+ENGINE = ("base", "libc", "thread", "pool", "process")
 
 
 def test_what_is_optional_is_imported_only_when_asked_for():
@@ -78,7 +79,10 @@ def test_the_example_in_c_prints_the_sum(tmp_path):
     if compiler is None or not (ROOT / "csrc").exists():
         pytest.skip("no C compiler, or not a source tree")
     arch = {"x86_64": "x86_64", "aarch64": "aarch64"}[platform.machine()]
-    sources = [*ROOT.glob("csrc/*.c"), ROOT / "csrc" / "arch" / arch / "clone.S"]
+    sources = [
+        *(path for folder in ENGINE for path in (ROOT / "csrc" / folder).glob("*.c")),
+        ROOT / "csrc" / "arch" / arch / "clone.S",
+    ]
     subprocess.run(
         [compiler, "-O1", "-std=gnu11", "-pthread", ROOT / "docs/examples/sum.c", *sources, "-o", tmp_path / "sum"]
         + [f"-I{ROOT / 'csrc'}", f"-I{ROOT / 'csrc/arch' / arch}", f"-I{kthreads.get_include()}", "-lgcc_s"],

@@ -1,6 +1,6 @@
 /* Many threads that all stay alive. */
 #define _GNU_SOURCE
-#include "probe.h"
+#include "bench/probe.h"
 
 #include <errno.h>
 #include <stdlib.h>

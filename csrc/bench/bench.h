@@ -1,5 +1,6 @@
-/* The harness of `kthreads bench`: single operations of threads and pools, timed without Python in the loop.
- * Read by cffi after api.h and compiled into the extension; no part of the C API.
+/* bench/: it may use the engine. The harness of `kthreads bench`: single operations of threads and pools,
+ * timed without Python in the loop. Read by cffi after api.h and compiled into the extension; no part of the
+ * C API.
  *
  * A block is a run of samples of one peer, one right after another. Who measures runs the blocks of peers
  * that are to be compared in a random order, and compares what ran in the same round. */

@@ -1,6 +1,6 @@
 /* Several threads that create and join at the same time. */
 #define _GNU_SOURCE
-#include "probe.h"
+#include "bench/probe.h"
 
 #include <errno.h>
 #include <stdlib.h>

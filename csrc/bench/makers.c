@@ -1,7 +1,7 @@
 /* The makers with a libc of their own: kthreads by its backends, pthread_create, thrd_create. */
 #define _GNU_SOURCE
-#include "maker.h"
-#include "sample.h"
+#include "bench/maker.h"
+#include "bench/sample.h"
 
 #include <errno.h>
 #include <sched.h>

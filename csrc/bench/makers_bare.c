@@ -1,9 +1,9 @@
 /* The floor: clone on a stack that lies ready and a wait on its word, with no libc for the thread, no guard
  * and no signal mask around it. For functions that need none of them. */
 #define _GNU_SOURCE
-#include "maker.h"
+#include "bench/maker.h"
 
-#include "clone.h"
+#include "base/clone.h"
 
 #include <errno.h>
 #include <sched.h>

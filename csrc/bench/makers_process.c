@@ -1,6 +1,6 @@
 /* Processes, for scale. */
 #define _GNU_SOURCE
-#include "maker.h"
+#include "bench/maker.h"
 
 #include <errno.h>
 #include <sys/wait.h>

@@ -2,8 +2,8 @@
 #ifndef KT_BENCH_PEER_H
 #define KT_BENCH_PEER_H
 
-#include "maker.h"
-#include "sample.h"
+#include "bench/maker.h"
+#include "bench/sample.h"
 
 /* What each participant of a region calls, once, with its number. */
 typedef void kt__body(void *argument, uint32_t number);

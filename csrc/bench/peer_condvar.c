@@ -1,6 +1,6 @@
 /* The queue of a textbook, and of most executors: a mutex and a condition variable. Tasks alone. */
 #define _GNU_SOURCE
-#include "peer.h"
+#include "bench/peer.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* No pool at all: threads that are made for each region or task, by kthreads and by pthread_create. */
 #define _GNU_SOURCE
-#include "peer.h"
+#include "bench/peer.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* kt_pool. */
 #define _GNU_SOURCE
-#include "peer.h"
+#include "bench/peer.h"
 
 #include <errno.h>
 #include <sched.h>

@@ -1,6 +1,6 @@
 /* OpenMP as compilers call it: GCC's runtime by GOMP_parallel, LLVM's by __kmpc_fork_call. */
 #define _GNU_SOURCE
-#include "peer.h"
+#include "bench/peer.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* pthreadpool, of XNNPACK and PyTorch. */
 #define _GNU_SOURCE
-#include "peer.h"
+#include "bench/peer.h"
 
 #include <errno.h>
 

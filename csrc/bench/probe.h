@@ -2,8 +2,8 @@
 #ifndef KT_BENCH_PROBE_H
 #define KT_BENCH_PROBE_H
 
-#include "maker.h"
-#include "sample.h"
+#include "bench/maker.h"
+#include "bench/sample.h"
 
 struct kt__probe {
     _Alignas(128) _Atomic(int64_t) runs; /* proves that every side did the same work */
@@ -28,6 +28,9 @@ static inline void kt__await(kt__word *word, uint32_t value)
         kt__futex_wait(word, now, KT_FUTEX_SHARED, -1);
     }
 }
+
+/* An empty function, which counts its runs. The argument is a struct kt__probe. */
+void kt__empty(void *probe);
 
 /* Creates an empty function's thread and joins it: ns, or -errno. */
 int64_t kt__create_join(const struct kt__maker *maker, struct kt__probe *shared);

@@ -1,7 +1,7 @@
 /* Suites of pools: regions and tasks. */
 #define _GNU_SOURCE
-#include "peer.h"
-#include "probe.h"
+#include "bench/peer.h"
+#include "bench/probe.h"
 
 #include "cpu.h"
 

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "sample.h"
+#include "bench/sample.h"
 
 #include "cpu.h"
 

@@ -2,11 +2,11 @@
 #ifndef KT_BENCH_SAMPLE_H
 #define KT_BENCH_SAMPLE_H
 
-#include "futex.h"
+#include "base/futex.h"
 
 #include <kthreads/kthreads.h>
 
-#include "bench.h"
+#include "bench/bench.h"
 
 #include <stdbool.h>
 

@@ -1,7 +1,7 @@
 /* The peers that only a C++ compiler can reach: std::thread, oneTBB. Their libraries are made where kthreads
  * runs, and opened here. */
 #define _GNU_SOURCE
-#include "peer.h"
+#include "bench/peer.h"
 
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,37 +1,21 @@
 /* Suites of single threads: what they cost to make, to join, to switch between. */
 #define _GNU_SOURCE
-#include "maker.h"
-#include "probe.h"
-#include "sample.h"
+#include "bench/maker.h"
+#include "bench/probe.h"
+#include "bench/sample.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-struct kt__probe *kt__probe(void)
-{
-    static struct kt__probe *shared;
-    if (!shared) {
-        void *memory = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        shared = memory == MAP_FAILED ? NULL : memory;
-    }
-    return shared;
-}
-
 /* ---- What is started ---------------------------------------------------------------------------------- */
-
-static void empty(void *argument)
-{
-    atomic_fetch_add_explicit(&((struct kt__probe *)argument)->runs, 1, memory_order_relaxed);
-}
 
 static void stamp(void *argument)
 {
     struct kt__probe *shared = argument;
     shared->began = kt__now();
-    empty(shared);
+    kt__empty(shared);
 }
 
 static void wait_and_stamp(void *argument)
@@ -41,7 +25,7 @@ static void wait_and_stamp(void *argument)
     static kt__word never;
     kt__await(&shared->go, 1);
     kt__futex_wait(&never, 0, KT_FUTEX_PRIVATE, kt__deadline_after(JOINER_SLEEPS_AFTER_NS));
-    empty(shared);
+    kt__empty(shared);
     shared->ended = kt__now();
 }
 
@@ -55,7 +39,7 @@ static void answer(void *argument)
         }
         kt__set(&shared->pong, turn);
     }
-    empty(shared);
+    kt__empty(shared);
 }
 
 /* ---- One sample: ns, or -errno ------------------------------------------------------------------------ */
@@ -67,15 +51,6 @@ static int64_t create(const struct kt__maker *maker, struct kt__probe *shared)
     int rc = maker->start(&made);
     rc = rc == 0 ? maker->join(&made) : rc;
     return rc < 0 ? rc : shared->began - begin;
-}
-
-int64_t kt__create_join(const struct kt__maker *maker, struct kt__probe *shared)
-{
-    struct kt__made made = {.function = empty, .argument = shared};
-    int64_t begin = kt__now();
-    int rc = maker->start(&made);
-    rc = rc == 0 ? maker->join(&made) : rc;
-    return rc < 0 ? rc : kt__now() - begin;
 }
 
 static int64_t join(const struct kt__maker *maker, struct kt__probe *shared)
@@ -128,7 +103,7 @@ static int64_t detach(const struct kt__maker *maker, const kt_bench_request *req
     while (rc == 0 && kt__block_goes_on(block, request, count)) {
         int64_t begin = kt__now(), i = 0;
         for (; i < burst && rc == 0; i++) {
-            made[i] = (struct kt__made){.function = empty, .argument = shared};
+            made[i] = (struct kt__made){.function = kt__empty, .argument = shared};
             rc = maker->start(&made[i]);
             rc = rc == 0 ? maker->detach(&made[i]) : rc;
         }

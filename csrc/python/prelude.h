@@ -1,4 +1,4 @@
 #include <kthreads/kthreads.h>
-#include "python.h"
-#include "lab.h"
-#include "bench.h"
+#include "python/python.h"
+#include "lab/lab.h"
+#include "bench/bench.h"

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "python.h"
+#include "python/python.h"
 
 /* For who looks among the loaded libraries for this one, whose file others may be called like. */
 extern const char kthreads_native[];

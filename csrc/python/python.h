@@ -1,5 +1,5 @@
-/* Threads that run Python callables: the one place where the engine meets an interpreter.
- * Read by cffi after api.h, and compiled into the extension alone. */
+/* python/: it may use the engine. Threads that run Python callables: the one place where the engine meets an
+ * interpreter. Read by cffi after api.h, and compiled into the extension alone. */
 
 /* Runs callable() with the GIL, on a thread that Python may never have seen, and drops its result.
  * An exception is reported as unraisable. The caller keeps the callable alive until the end. */

@@ -1,4 +1,4 @@
-"""Deadlines: the one place that reads a timeout, and the slices in which the main thread waits.
+"""Deadlines: from a timeout to a point in time, and the slices in which the main thread waits.
 
 A deadline is an int of `time.monotonic_ns`, or None for a wait without a limit.
 """
@@ -12,19 +12,20 @@ import time
 __all__ = ["FOREVER_NS", "SLICE_NS", "after", "has_passed", "left_ns", "seconds", "slice_ns"]
 
 SLICE_NS = 40_000_000
-"""How long the main thread waits in C before it looks for signals: one that arrives just before the wait begins does not
-interrupt it."""
+"""How long the main thread waits in C before it runs the handlers of signals, in nanoseconds. A signal interrupts a wait,
+except one that arrives just before the wait begins."""
 FOREVER_NS = -1
-"""What the engine takes for a wait without a limit."""
+"""The value with which the engine waits without a limit."""
 
-_LONGEST = float(1 << 32)  # seconds, 136 years: more is no limit
+_LONGEST = float(1 << 32)  # seconds, 136 years; a longer timeout is no limit
 
 
 def seconds(timeout: float | None) -> float | None:
-    """A timeout as seconds, 0 or more; None for no limit, which infinity and what is longer than machines run are, too.
+    """A timeout in seconds, 0 or more; None for no limit. Infinity, and a timeout of more than 136 years, are no limit, too.
 
     Raises:
-        TypeError, ValueError: it is not a number, or NaN.
+        TypeError: it is not a number.
+        ValueError: it is NaN.
     """
     if timeout is None:
         return None
@@ -42,23 +43,23 @@ def seconds(timeout: float | None) -> float | None:
 
 
 def after(timeout: float | None) -> int | None:
-    """The deadline that is so many seconds from now; None for no limit. Raises as `seconds`."""
+    """The deadline after this number of seconds from now; None for no limit. Raises as `seconds`."""
     number = seconds(timeout)
     return None if number is None else time.monotonic_ns() + int(number * 1e9)
 
 
 def has_passed(deadline: int | None) -> bool:
-    """Whether it is over."""
+    """Whether a deadline has passed; never for None."""
     return deadline is not None and time.monotonic_ns() >= deadline
 
 
 def left_ns(deadline: int | None) -> int:
-    """Nanoseconds until then, 0 when it is over; FOREVER_NS without a limit."""
+    """Nanoseconds until a deadline, 0 when it has passed; FOREVER_NS without a limit."""
     return FOREVER_NS if deadline is None else max(0, deadline - time.monotonic_ns())
 
 
 def slice_ns(deadline: int | None) -> int:
-    """How many nanoseconds to wait in C before looking again, for signals on the main thread."""
+    """How many nanoseconds to wait in C: until the deadline, and on the main thread at most for a slice."""
     left = left_ns(deadline)
     if threading.get_ident() != threading.main_thread().ident:
         return left

@@ -1,4 +1,4 @@
-"""Doing all of something: for each item, whatever changes the collection or raises meanwhile, and to the end."""
+"""Iteration that is complete: also when another thread changes the collection, or an exception interrupts it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ T = TypeVar("T")
 
 
 def snapshot(items: Iterable[T]) -> list[T]:
-    """The items now. Another thread, a signal handler or a finalizer may add some at any time, which ends an iteration by
-    an exception: it is then begun again."""
+    """A copy of the items. Another thread, a signal handler or a finalizer may change the collection at any time, and then
+    the iteration ends with RuntimeError: it is repeated."""
     while True:
         try:
             return list(items)
@@ -21,7 +21,8 @@ def snapshot(items: Iterable[T]) -> list[T]:
 
 
 def carry_through(action: Callable[[], object]) -> None:
-    """Does it, and after an exception once more: a signal handler may have cut it short. It goes on where it was."""
+    """Calls an action, and calls it again after an exception, which a signal handler may have raised in it. The second call
+    must continue where the first one ended."""
     try:
         action()
     except BaseException:
@@ -30,7 +31,7 @@ def carry_through(action: Callable[[], object]) -> None:
 
 
 def for_each(action: Callable[[T], object], items: Iterable[T]) -> None:
-    """Does it for each item, also after one that raises. The first exception comes when all is done."""
+    """Calls an action for each item, also after a call that raises. Raises the first exception in the end."""
     failure: BaseException | None = None
     for item in items:
         try:
@@ -41,4 +42,4 @@ def for_each(action: Callable[[T], object], items: Iterable[T]) -> None:
         try:
             raise failure
         finally:
-            failure = None  # its traceback has this frame
+            failure = None  # its traceback refers to this frame

@@ -1,6 +1,6 @@
 """What happens in a forked child and at the end of the interpreter: all hooks, in their order.
 
-The C engine has a hook of its own (csrc/fork.c), which runs before those of Python in a child: its threads, queues and
+The C engine has a hook of its own (csrc/base/fork.c), which runs before those of Python in a child: its threads, queues and
 locks are whole there. Hooks of the children of other modules, such as processes, stand here, too.
 """
 

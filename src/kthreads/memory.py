@@ -1,4 +1,4 @@
-"""The memory that threads use and leave for the next ones."""
+"""The memory of threads: how much is in use, and how much the engine keeps for later threads."""
 
 from __future__ import annotations
 
@@ -9,35 +9,42 @@ from kthreads.threads.registry import unregister_ended
 
 
 class Usage(NamedTuple):
-    """What the engine holds now."""
+    """The stacks and threads that the engine has."""
 
     stacks: int
     """Stacks in use."""
     cached: int
-    """Stacks kept for the next threads."""
+    """Free stacks that are kept for later threads."""
     mapped: int
-    """Bytes of address space of the stack arena; only touched pages are memory."""
+    """Address space of the stack arena in bytes; only pages that were touched use memory."""
     parked: int
-    """Threads that wait for their next run."""
+    """Parked threads, which wait for their next run."""
     detached: int
-    """Threads that nobody holds and that have not been recycled yet."""
+    """Threads whose handle was freed and whose stack is not recycled yet."""
 
 
 def usage() -> Usage:
-    """What the engine holds now."""
+    """The stacks and threads that the engine has now."""
     now = ffi.new("kt_usage *")
     lib.kt_usage_now(now)
     return Usage(now.stacks, now.cached, now.mapped, now.parked, now.detached)
 
 
 def trim() -> None:
-    """Lets go of ended threads, ends all parked ones, and gives cached stacks back to the kernel."""
+    """Releases the memory of ended threads, ends all parked threads, and returns cached stacks to the kernel."""
     unregister_ended()
     lib.kt_trim()
 
 
 def park_timeout(seconds: float) -> None:
-    """How long a thread started with `reuse=True` waits for its next run before it ends; 2 s unless set."""
+    """Sets how long a thread that was started with `reuse=True` waits for its next run before it ends; 2 s unless set.
+
+    Args:
+        seconds: from 0 to 1e9.
+
+    Raises:
+        TypeError, ValueError: it is not such a number.
+    """
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise TypeError(f"seconds must be a number, not {type(seconds).__name__}")
     if not 0 <= seconds < 1e9:

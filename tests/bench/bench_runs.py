@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from kthreads.bench.analysis.results import Block, Run
 from kthreads.bench.measure import environment
-from kthreads.bench.measure.suites import SUITES
+from kthreads.bench.model.run import Block, Run
+from kthreads.bench.model.suites import SUITES
 
 
 def block(suite="create-join", peer="clone", samples=(10_000,), **fields):
@@ -15,7 +15,7 @@ def block(suite="create-join", peer="clone", samples=(10_000,), **fields):
 
 
 def full_run(scale=1.0, seed=0):
-    """All suites, each peer taking its place's time times its number."""
+    """All suites, each peer taking ten microseconds times its number."""
     chance = random.Random(seed)
     run = Run(environment=environment.now())
     for suite in SUITES.values():

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from bench_runs import block, full_run
 
-from kthreads.bench.analysis.results import Run
-from kthreads.bench.measure import runner
+from kthreads.bench.measure import plan, runner
+from kthreads.bench.model.run import Run
 from kthreads.cli import bench as command
 from kthreads.cli import main
 
@@ -22,12 +22,12 @@ from kthreads.cli import main
 def measured(monkeypatch):
     """Runs that measure nothing: each process writes one block."""
 
-    def process(self, order, done, share):
-        self._take({"block": vars(block(order.suites[0], process=order.process, pinned=order.pinned))})
+    def process(self, job, done, share):
+        self.take({"block": vars(block(job.suites[0], process=job.process, pinned=job.pinned))})
 
-    monkeypatch.setattr(runner.Runner, "_process", process)
-    monkeypatch.setattr(runner.Runner, "_count_calls", lambda self: None)
-    monkeypatch.setattr(runner.Runner, "_shims", lambda self: [])
+    monkeypatch.setattr(runner.Runner, "run_process", process)
+    monkeypatch.setattr(runner.Runner, "count_syscalls", lambda self: None)
+    monkeypatch.setattr(runner.Runner, "make_shims", lambda self: [])
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_an_old_run_of_another_format_is_bad_usage(tmp_path, capsys):
 def test_checking_an_output_leaves_what_is_there(tmp_path):
     (tmp_path / "there").write_text("kept")
     for name in ("there", "new"):
-        command._check_writable(tmp_path / name)
+        command.check_writable(tmp_path / name)
     assert (tmp_path / "there").read_text() == "kept"
     assert not (tmp_path / "new").exists()
 
@@ -66,28 +66,28 @@ def test_a_run_is_printed_and_saved(measured, tmp_path, capsys):
     assert "Create and join an empty function" in capsys.readouterr().out
     saved = Run.load(tmp_path / "run.json")
     assert {(each.process, each.pinned) for each in saved.blocks} == {
-        (process, pinned) for process in range(runner.PROCESSES) for pinned in (False, True)
+        (process, pinned) for process in range(plan.PROCESSES) for pinned in (False, True)
     }
     assert "<svg" in (tmp_path / "run.html").read_text()
 
 
 def test_a_quick_run_puts_all_suites_into_few_processes():
-    orders = list(runner.Plan(["create", "join"], quick=True).orders([]))
-    assert [order.suites for order in orders] == [["create", "join"]] * 2 * runner.QUICK_PROCESSES
+    jobs = list(plan.Plan(["create", "join"], quick=True).jobs([]))
+    assert [job.suites for job in jobs] == [["create", "join"]] * 2 * plan.QUICK_PROCESSES
 
 
 def test_a_quick_run_shares_out_its_time_and_no_more():
-    orders = list(runner.Plan(["create"], quick=True).orders([]))
+    jobs = list(plan.Plan(["create"], quick=True).jobs([]))
     left = runner.QUICK_SECONDS
-    for number in range(len(orders)):
-        share = runner._share(orders[number:], left)
+    for number in range(len(jobs)):
+        share = runner.share_of_time(jobs[number:], left)
         left -= share
     assert left == pytest.approx(0)
 
 
 def test_a_failed_proof_is_an_exit_status_of_one(measured, monkeypatch, capsys):
     monkeypatch.setattr(
-        runner.Runner, "_process", lambda self, *_: self._take({"failed": "create: clone: it did nothing"})
+        runner.Runner, "run_process", lambda self, *_: self.take({"failed": "create: clone: it did nothing"})
     )
     assert main.main(["bench", "create"]) == 1
     assert "it did nothing" in capsys.readouterr().out
@@ -106,14 +106,14 @@ def test_compare_says_what_got_worse(measured, tmp_path, capsys):
 
 INTERRUPTIBLE = """
 import sys
-from kthreads.bench.measure import runner
+from kthreads.bench.measure import plan, runner
 from kthreads.cli.main import main
-take = runner.Runner._take
+take = runner.Runner.take
 def tell(self, line):
     take(self, line)
     if "block" in line:
         print("taken", flush=True)
-runner.Runner._take = tell
+runner.Runner.take = tell
 sys.exit(main(sys.argv[1:]))
 """
 

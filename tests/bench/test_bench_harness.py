@@ -9,15 +9,15 @@ import sys
 
 import pytest
 
-from kthreads.bench.measure import calls, memory, shims
-from kthreads.bench.measure.peers import PEERS
-from kthreads.bench.measure.suites import SUITES
-from kthreads.bench.measure.worker import MAKERS, POOLS
+from kthreads.bench.measure import shims
+from kthreads.bench.measure.operations import OPERATIONS
+from kthreads.bench.measure.peers import MAKERS, POOLS
+from kthreads.bench.model.suites import SUITES
 
 
 def work(suite, *, peers=None, shims=(), pinned=False):
     """The lines that a process writes which measures one suite in a hurry."""
-    order = {
+    job = {
         "suites": [suite],
         "peers": peers,
         "process": 3,
@@ -29,7 +29,7 @@ def work(suite, *, peers=None, shims=(), pinned=False):
     }
     done = subprocess.run(
         [sys.executable, "-m", "kthreads.bench.measure.worker"],
-        input=json.dumps(order),
+        input=json.dumps(job),
         capture_output=True,
         text=True,
         timeout=100,
@@ -72,7 +72,7 @@ def test_what_the_suites_name_is_what_the_harness_has():
     pools = {peer for suite in SUITES.values() if suite.family == "pools" for peer in suite.peers}
     assert makers == set(MAKERS)
     assert pools == set(POOLS)
-    assert {name: tuple(peers) for name, peers in PEERS.items()} == {
+    assert {name: tuple(peers) for name, peers in OPERATIONS.items()} == {
         suite.name: suite.peers for suite in SUITES.values() if suite.family == "python"
     }
 
@@ -91,9 +91,6 @@ def test_a_region_of_pthreads_is_seen_to_run_on_as_many_threads():
     measured = blocks(work("region", peers=["pthread"]))
     assert measured
     assert {block["seen"] for block in measured} == {2.0}
-
-
-# ---- Peers that do not do their work --------------------------------------------------------------------------------------
 
 
 def library_of(tmp_path, source):
@@ -129,79 +126,3 @@ def test_a_pool_that_leaves_a_participant_out_is_caught(tmp_path):
 def test_a_library_that_is_none_is_reported_as_missing(tmp_path):
     lines = work("create-join", peers=["std-thread"], shims=[tmp_path / "nothing.so"])
     assert {"missing": "std-thread", "reason": "no C++ compiler has made its library"} in lines
-
-
-# ---- Shims ------------------------------------------------------------------------------------------------------------------
-
-
-def test_without_a_compiler_the_reason_is_told(monkeypatch):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(shims.ShimError, match="no C\\+\\+ compiler"):
-        shims.make("tbb")
-
-
-def test_what_the_compiler_says_is_the_reason(monkeypatch, tmp_path):
-    if shutil.which("c++") is None:
-        pytest.skip("no C++ compiler")
-    (tmp_path / "std_thread.cpp").write_text("#error this will not do\n")
-    monkeypatch.setattr(shims, "SOURCES", tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(shims.ShimError, match="this will not do"):
-        shims.make("std-thread")
-    assert list((tmp_path / "kthreads").iterdir()) == []
-
-
-def test_a_library_is_compiled_once(monkeypatch, tmp_path):
-    if shutil.which("c++") is None:
-        pytest.skip("no C++ compiler")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first = shims.make("std-thread")
-    made = first.stat().st_mtime_ns
-    assert shims.make("std-thread") == first
-    assert first.stat().st_mtime_ns == made
-
-
-# ---- System calls and memory --------------------------------------------------------------------------------------------------
-
-TRACE = """\
-100 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, -1, 0) = 0x7f
-100 write(-1, "kthreads bench", 14) = -1 EBADF (Bad file descriptor)
-100 clone(child_stack=0x7f, flags=CLONE_VM) = 101
-101 exit(0 <unfinished ...>
-100 futex(0x7f, FUTEX_WAIT, 101, NULL <unfinished ...>
-101 <... exit resumed>) = ?
-100 <... futex resumed>) = 0
-100 clone(child_stack=0x7f, flags=CLONE_VM) = 102
-102 exit(0) = ?
-102 +++ exited with 0 +++
-100 write(-1, "kthreads bench", 14) = -1 EBADF (Bad file descriptor)
-100 munmap(0x7f, 4096) = 0
-""".splitlines()
-
-
-def test_calls_between_the_marks_are_counted_once_each():
-    assert calls.parse(TRACE, 2) == {"clone": 1.0, "exit": 1.0, "futex": 0.5}
-
-
-def test_a_trace_that_was_cut_off_is_no_answer():
-    with pytest.raises(calls.TraceError, match="not complete"):
-        calls.parse(TRACE[:5], 2)
-
-
-def test_a_thread_of_ours_takes_one_clone_and_no_madvise_at_each_exit():
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
-    try:
-        ours, theirs = calls.count_calls("clone"), calls.count_calls("pthread")
-    except calls.TraceError as error:
-        pytest.skip(f"strace cannot trace here: {error}")
-    assert ours["clone"] == ours["exit"] == 1
-    assert ours.get("madvise", 0) < theirs["madvise"]
-
-
-def test_a_mapping_that_is_touched_is_seen_as_memory():
-    before = memory.now()
-    kept = bytearray(b"x" * (64 << 20))
-    grown = memory.grown(before, memory.now(), 1)
-    assert grown["resident"] > 32 << 20
-    del kept

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from kthreads.bench.analysis.stats import Interval, Summary, histogram, paired_ratio, quantile, ratio_of_medians
+from kthreads.bench.analysis.distribution import Quantiles, histogram, quantile
+from kthreads.bench.analysis.ratios import Interval, paired_ratio, ratio_of_medians
 
 
 def rounds(*processes):
@@ -25,7 +26,7 @@ def test_there_is_no_quantile_of_nothing():
 
 
 def test_a_summary_of_a_thousand_and_one():
-    assert Summary.of(range(1000, -1, -1)) == Summary(1001, 500, 900, 990, 999, 1000)
+    assert Quantiles.of(range(1000, -1, -1)) == Quantiles(1001, 500, 900, 990, 999, 1000)
 
 
 def test_a_histogram_has_bins_of_equal_width_on_a_logarithmic_scale():

@@ -2,6 +2,7 @@
  * of its own, in which nothing is known yet. */
 #define _GNU_SOURCE
 #include "test.h"
+#include "base/syscall.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,16 +16,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-
-#ifndef SYS_clone3
-#define SYS_clone3 435
-#endif
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
-#ifndef SYS_futex_waitv
-#define SYS_futex_waitv 449
-#endif
 
 static int try_to_start(int backend)
 {

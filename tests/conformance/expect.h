@@ -1,4 +1,4 @@
-/* How the facilities fail: by returning the line of what did not hold. */
+/* How a check fails: it returns the line of what did not hold. */
 #ifndef EXPECT_H
 #define EXPECT_H
 

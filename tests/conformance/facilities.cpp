@@ -1,4 +1,5 @@
-// What C++ adds. Each function returns 0, or the line of what did not hold.
+// What C++ adds to C: exceptions, objects of a thread, the standard library, OpenMP. Each function returns 0,
+// or the line of what did not hold.
 #include "expect.h"
 
 #include <atomic>

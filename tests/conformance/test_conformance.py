@@ -1,4 +1,7 @@
-"""What C and C++ may do on a thread: all that they may do on a pthread, which is run beside it as the yardstick."""
+"""C and C++ may do on a thread of kthreads all that they may do on a pthread; the same checks run on pthreads for comparison.
+
+The functions in C and C++ are the checks: each returns 0, or the line of what did not hold.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,10 @@ from programs import printed
 import kthreads
 
 HERE = Path(__file__).parent
+C_SOURCES = (
+    "exit.c", "identity.c", "keys.c", "libc.c", "locks.c", "memory.c", "processes.c", "thread_state.c", "tls.c",
+)  # fmt: skip
+CPP_SOURCES = ("facilities.cpp",)
 KINDS = {
     "clone": {"backend": "clone"},
     "clone3": {"backend": "clone3"},
@@ -24,41 +31,44 @@ KINDS = {
 }
 
 
-def facilities_in(name: str) -> list[str]:
-    """The functions of a source file that are checks: those that nothing has to be asked about afterwards."""
-    names = re.findall(r"^int (\w+)\((?:void)?\)$", (HERE / name).read_text(), re.MULTILINE)
+def checks_in(sources: tuple[str, ...]) -> list[str]:
+    """The functions of source files that are whole checks. Of others a test asks for something after the thread has ended."""
+    text = "".join((HERE / source).read_text() for source in sources)
+    names = re.findall(r"^int (\w+)\((?:void)?\)$", text, re.MULTILINE)
     return [name for name in names if not name.startswith(("take_", "robust_", "pthread_exit_"))]
 
 
-def build(compiler: str | None, target: Path, source: str, *options: str) -> Path:
+def build(compiler: str | None, target: Path, sources: tuple[str, ...], *options: str) -> Path:
+    """Compiles source files of this folder into a shared library."""
     if compiler is None:
-        pytest.skip(f"no compiler for {source}")
-    subprocess.run([compiler, "-O1", "-fPIC", "-shared", "-pthread", *options, "-o", target, HERE / source], check=True)
+        pytest.skip(f"no compiler for {', '.join(sources)}")
+    command = [compiler, "-O1", "-fPIC", "-shared", "-pthread", *options, "-o", target]
+    subprocess.run([*command, *(HERE / source for source in sources)], check=True)
     return target
 
 
 @pytest.fixture(scope="session")
 def c_library(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("conformance")
-    return build(shutil.which("cc") or shutil.which("gcc"), folder / "libfacilities.so", "facilities.c")
+    return build(shutil.which("cc") or shutil.which("gcc"), folder / "libfacilities.so", C_SOURCES)
 
 
 @pytest.fixture(scope="session")
 def cpp_library(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("conformance")
     compiler = shutil.which("c++") or shutil.which("g++")
-    return build(compiler, folder / "libfacilities_cpp.so", "facilities.cpp", "-fopenmp")
+    return build(compiler, folder / "libfacilities_cpp.so", CPP_SOURCES, "-fopenmp")
 
 
 @pytest.fixture(scope="session")
 def late_library(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("conformance")
-    return build(shutil.which("cc") or shutil.which("gcc"), folder / "liblate.so", "late.c")
+    return build(shutil.which("cc") or shutil.which("gcc"), folder / "liblate.so", ("late.c",))
 
 
 @pytest.fixture(params=KINDS)
 def kind(request) -> dict[str, object]:
-    if request.param == "reuse":  # what is parked now has done something else before
+    if request.param == "reuse":  # drops the threads that other tests have parked
         kthreads.memory.trim()
     return KINDS[request.param]
 
@@ -75,12 +85,12 @@ def direct(library: Path, name: str) -> int:
     return kthreads.symbol(library, name, "int(void)")()
 
 
-@pytest.mark.parametrize("name", facilities_in("facilities.c"))
+@pytest.mark.parametrize("name", checks_in(C_SOURCES))
 def test_c(name, kind, c_library):
     assert [run(c_library, name, **kind) for _ in range(3)] == [0, 0, 0]
 
 
-@pytest.mark.parametrize("name", facilities_in("facilities.cpp"))
+@pytest.mark.parametrize("name", checks_in(CPP_SOURCES))
 def test_cpp(name, kind, cpp_library):
     assert [run(cpp_library, name, **kind) for _ in range(3)] == [0, 0, 0]
 
@@ -88,7 +98,7 @@ def test_cpp(name, kind, cpp_library):
 ONE_AT_A_TIME = {"signals_are_blocked_and_can_be_handled_if_let_in", "a_robust_mutex_outlives_its_owner"}
 
 
-@pytest.mark.parametrize("name", [name for name in facilities_in("facilities.c") if name not in ONE_AT_A_TIME])
+@pytest.mark.parametrize("name", [name for name in checks_in(C_SOURCES) if name not in ONE_AT_A_TIME])
 def test_c_on_many_threads_at_once(name, kind, c_library):
     function = kthreads.symbol(c_library, name, "int(void)")
     threads = [kthreads.Thread(function, **kind) for _ in range(8)]
@@ -150,7 +160,7 @@ def run(function, *args):
 
 @pytest.fixture
 def script(kind, native_library):
-    """Runs a program in a process of its own: what it changes is the whole process's."""
+    """Runs a program in a process of its own, as its changes are to the whole process."""
 
     def run(body: str) -> str:
         program = SCRIPT.format(native=native_library, options=kind) + textwrap.dedent(body)
@@ -180,7 +190,7 @@ def test_a_library_loaded_meanwhile_finds_its_thread_locals_initialised(script, 
 
 @pytest.fixture(autouse=True, scope="session")
 def caller_library(late_library):
-    """Beside the late library: one that waits for an address and calls it."""
+    """Builds, next to the late library, one that waits for an address and calls it."""
     source = late_library.parent / "caller.c"
     source.write_text(
         "#include <sched.h>\n"
@@ -229,7 +239,7 @@ STARTS = 1_000_000 if os.environ.get("KTHREADS_LONG") else 20_000
 
 @pytest.mark.timeout(1200)
 def test_nothing_grows_over_many_starts(kind, c_library, cpp_library):
-    """Of functions that malloc, use thread_local objects with destructors, and keys."""
+    """The functions use malloc, thread_local objects with destructors, and keys."""
     calls = [
         kthreads.symbol(library, name, "int(void)")
         for library, name in (

@@ -25,8 +25,8 @@ def minus(function):
 
 
 def nothing_is_left_of_python_tasks():
-    python_task.sweep()
-    assert not python_task._registered
+    python_task.unregister_ended()
+    assert not python_task.registered
 
 
 def is_settled(pool):
@@ -131,7 +131,7 @@ def test_an_interrupted_refusal_of_a_submit_leaves_nothing(minus, is_python):
 
     def check():
         assert not completions.shared_completions().pending
-        assert not python_task._registered
+        assert not python_task.registered
 
     def refused():
         with suppress(kthreads.ThreadStateError):
@@ -140,7 +140,7 @@ def test_an_interrupted_refusal_of_a_submit_leaves_nothing(minus, is_python):
             else:
                 pool.submit_many(minus, [1.0] * 3, [2.0] * 3)
 
-    python_task.sweep()
+    python_task.unregister_ended()
     at_every_opcode(refused, check=check, only_after_calls=True)
 
 

@@ -84,7 +84,7 @@ def test_in_a_child_native_tasks_of_the_parent_are_lost_and_the_collector_is_gon
     assert in_child(
         native_library,
         """
-    assert not completions._all()
+    assert not completions.all_queues()
     for future in (running, waiting, batch[0]):
         try:
             future.result(0)
@@ -103,7 +103,7 @@ def test_in_a_child_python_tasks_of_the_parent_are_lost(native_library):
     assert in_child(
         native_library,
         """
-    assert not python_task._registered
+    assert not python_task.registered
     assert isinstance(python.exception(0), concurrent.futures.BrokenExecutor)
     assert pool.submit(abs, -1).result(20) == 1
 """,

@@ -129,7 +129,7 @@ def first():
 threads = [threading.Thread(target=first) for _ in range(8)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
-print(len(set(map(id, found))), len(completions._all()))
+print(len(set(map(id, found))), len(completions.all_queues()))
 """)
         == "1 1\n"
     )
@@ -206,7 +206,7 @@ def test_finalizers_may_submit_while_tasks_are_gone_through(pool, minus):
             Submits()
             pool._handle.tasks()
             completions.shared_completions().awaits()
-            python_task.sweep()
+            python_task.unregister_ended()
     finally:
         gc.set_threshold(*threshold)
     gc.collect()  # those that are left end here, not in a later test, whose pool is another

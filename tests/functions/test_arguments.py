@@ -44,9 +44,6 @@ def word(parameter, value):
     return taking(parameter).bind((value,)).cdata.integers[0]
 
 
-# ---- Numbers -------------------------------------------------------------------------------------------------------
-
-
 @given(value=st.integers(-(2**65), 2**65), ctype=st.sampled_from(sorted(INTEGERS)))
 def test_an_integer_is_extended_as_far_as_functions_look_or_refused(value, ctype):
     code = INTEGERS[ctype]
@@ -140,9 +137,6 @@ def test_a_char_is_extended_as_the_platform_extends_it():
     assert word("char", b"\xff") == ctypes.c_uint64(-1 if platform.machine() == "x86_64" else 255).value
 
 
-# ---- Buffers -------------------------------------------------------------------------------------------------------
-
-
 @given(
     pointee=st.sampled_from(sorted(POINTEES)),
     dtype=st.sampled_from(NUMPY),
@@ -229,9 +223,6 @@ def test_an_address_has_64_bits(value):
         taking("void *").bind((value,))
 
 
-# ---- Text ----------------------------------------------------------------------------------------------------------
-
-
 @given(text=st.text())
 def test_a_str_arrives_as_utf8_that_ends_with_nul(native_library, text):
     try:
@@ -272,8 +263,6 @@ def test_bytes_go_where_const_is_not_known_as_cffi_lets_them(pointee, taken):
         with pytest.raises(TypeError, match="does not take bytes"):
             function.bind((b"text",))
 
-
-# ---- Pointers of cffi and ctypes ------------------------------------------------------------------------------------
 
 OWN = cffi.FFI()
 OWN.cdef("struct point { double x, y; };")
@@ -359,9 +348,6 @@ def test_a_native_function_is_a_callback(native_library):
     assert values.tolist() == [1, 2, 3]
 
 
-# ---- How long arguments live ------------------------------------------------------------------------------------------
-
-
 def test_arguments_live_as_long_as_the_call():
     values = np.zeros(3)
     gone = weakref.ref(values)
@@ -408,9 +394,6 @@ def test_two_calls_of_one_function_have_words_of_their_own():
     function = taking("long")
     first, second = function.bind((1,)), function.bind((2,))
     assert (first.cdata.integers[0], second.cdata.integers[0]) == (1, 2)
-
-
-# ---- Results ---------------------------------------------------------------------------------------------------------
 
 
 @given(bits=st.integers(0, 2**64 - 1), ctype=st.sampled_from(sorted(INTEGERS)))

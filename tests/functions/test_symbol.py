@@ -80,3 +80,10 @@ def test_a_function_by_address_is_not_pickled():
 def test_errno_of_a_call_on_this_thread_is_known_from_its_call(native_library):
     call = kthreads.symbol(native_library, "fail_with", "int(int)").bind((errno.EXDEV,))
     assert (call.run(), call.errno) == (-1, errno.EXDEV)
+
+
+def test_a_missing_library_and_a_missing_symbol_are_named():
+    with pytest.raises(kthreads.errors.LibraryNotFoundError, match=r"libnowhere\.so"):
+        kthreads.symbol("libnowhere.so", "f", "void(void)")
+    with pytest.raises(kthreads.errors.SymbolNotFoundError, match="no_such_function"):
+        kthreads.symbol(None, "no_such_function", "void(void)")

@@ -17,7 +17,7 @@ np = pytest.importorskip("numpy", reason="NumPy is not installed")
 
 from joblib import Parallel, delayed, parallel_config  # noqa: E402
 
-from kthreads.integrations.joblib import KThreadsBackend, _leaving, register  # noqa: E402
+from kthreads.integrations.joblib import KThreadsBackend, aborted_pools, register  # noqa: E402
 
 GETTID = kthreads.symbol(None, "gettid", "int(void)")
 CRC32 = kthreads.symbol("libz.so.1", "crc32", "unsigned long(unsigned long, const unsigned char *, unsigned)")
@@ -126,7 +126,7 @@ def test_after_an_exception_what_has_not_begun_is_not_called():
             + [delayed(called.append)(n) for n in range(100)]
         )
     release.set()
-    for pool in list(_leaving):
+    for pool in list(aborted_pools):
         pool.quiesce()
     assert called == []
 
@@ -178,7 +178,7 @@ def test_the_pools_options_are_given_to_parallel_config():
 
 
 def test_no_thread_is_left_behind():
-    Parallel(n_jobs=2)(delayed(GETTID)() for _ in range(2))  # the collector of futures stays
+    Parallel(n_jobs=2)(delayed(GETTID)() for _ in range(2))  # the thread that completes futures stays
     before = threads_of_process()
     Parallel(n_jobs=2)(delayed(GETTID)() for _ in range(10))
     with pytest.raises(ZeroDivisionError):

@@ -1,4 +1,4 @@
-/* The end of a reusable thread's run: who is told of it, and who parks or recycles the thread (csrc/park.c, wait.c).
+/* The end of a reusable thread's run: who is told of it, and who parks or recycles the thread (csrc/thread/parking_lot.c, wait.c).
  *
  * A thread runs once or twice. It may end with either run, by pthread_exit as it were, or be parked in between; in the
  * lot, or while its handle is still held, it may lose its patience. Two wait for the first run, or nobody does; the

@@ -1,4 +1,4 @@
-/* The gate of a pool: who enters a loop, and when its caller may go on (csrc/region.c).
+/* The gate of a pool: who enters a loop, and when its caller may go on (csrc/pool/region.c).
  *
  * A caller opens three loops, one after the other, the last one for fewer workers; two workers come when
  * they like. Handing out is a count of units here (share.pml). A failed compare-and-swap of the C code tries

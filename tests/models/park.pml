@@ -1,4 +1,4 @@
-/* Parking and waking: no wake-up is lost (csrc/worker.c; who wakes for what: csrc/task.c, csrc/region.c).
+/* Parking and waking: no wake-up is lost (csrc/pool/worker.c, sleepers.c; who wakes for what: submit.c, region.c).
  *
  * Worker 1 does loops and tasks and may spin, worker 2 does tasks alone, as the last of a pool does. Two tasks
  * are submitted one after the other, and a loop is opened whose body goes on until both have run. Then all are

@@ -1,4 +1,4 @@
-/* The queue of tasks, and waiting for room in it (csrc/task.c).
+/* The queue of tasks, and waiting for room in it (csrc/pool/queue.c).
  *
  * Two threads put a task each, or wait for room, into a queue of two cells that is empty or holds a task, and
  * two workers take them. Task 0 waits for task 1 to have run, on the other worker. Parking is a bit that a

@@ -1,4 +1,4 @@
-/* Threads leave and come back, and no task is left without one (csrc/pool.c, csrc/task.c).
+/* Threads leave and come back, and no task is left without one (csrc/pool/pool.c, worker.c, worker_threads.c, submit.c).
  *
  * The threads of a pool of two are told to leave by a quiesce or a resize whose time may be over first, while
  * tasks are submitted and waited for. Left out: loops, as who ends threads has the gate; parking, which is a

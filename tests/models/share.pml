@@ -1,4 +1,4 @@
-/* Shares of a loop: each unit is run once, whoever takes it (csrc/region.c, `share`, take_first, steal).
+/* Shares of a loop: each unit is run once, whoever takes it (csrc/pool/region.c, `share`, take_first, steal).
  *
  * Three who take part have a share each, a word that holds where it begins and ends. The owner takes from the
  * front, others take the last half, and whoever sees nothing anywhere leaves: what was stolen but is in no

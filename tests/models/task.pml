@@ -1,4 +1,4 @@
-/* A task's state: running it, cancelling it, waiting for it, and whose it is (csrc/task.c).
+/* A task's state: running it, cancelling it, waiting for it, and whose it is (csrc/pool/task.c).
  *
  * One task is queued; a worker takes it, one thread would cancel it, one waits for it and one waits for no
  * longer than it likes. Its owner frees it as soon as the API says that it may: when it has come back through

@@ -1,6 +1,6 @@
-"""Everything at once, for longer: many creators, with joins, detaches, forks, loads of libraries and collections between.
+"""All operations on threads at once: many creators, with joins, detaches, forks, loads of libraries and garbage collections.
 
-A short run by default; KTHREADS_LONG=1 makes it a million starts.
+A run is short by default; with KTHREADS_LONG=1 it starts a million threads.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def create(number):
                 wrong.append((number, at, thread.result))
         elif dice < 0.8:
             kthreads.wait([thread], timeout=chance.random() / 1000)
-        del thread          # joined, or left to itself
+        del thread          # joined, or detached
         if dice > 0.99:
             pid = os.fork()
             if pid == 0:
@@ -65,7 +65,7 @@ for creator in creators:
 kthreads.memory.trim()
 deadline = 1000
 while (kthreads.memory.usage().stacks or len(os.listdir("/proc/self/task")) > 1) and deadline:
-    threading.Event().wait(0.01)    # the last detached threads end in their own time
+    threading.Event().wait(0.01)    # the last detached threads may still run
     kthreads.memory.trim()
     deadline -= 1
 print("wrong:", wrong, "stacks:", kthreads.memory.usage().stacks, "threads:", len(os.listdir("/proc/self/task")))

@@ -1,6 +1,6 @@
-"""Forks while pools work at full speed, from the main thread and from tasks: each child uses the pools and ends.
+"""Forks while pools are busy, from the main thread and from tasks: each child uses the pools and ends.
 
-A few seconds by default; KTHREADS_LONG=1 makes it ten minutes.
+A run takes a few seconds by default; with KTHREADS_LONG=1, ten minutes.
 """
 
 from __future__ import annotations

@@ -11,28 +11,32 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from kthreads.bench.analysis import compare
-from kthreads.bench.analysis.results import FormatError, Run
+from kthreads.bench.analysis.summary import RunSummary
 from kthreads.bench.measure.environment import sentence
-from kthreads.bench.measure.runner import Plan, Runner
-from kthreads.bench.measure.suites import SUITES, SYSCALLS, all_peers
+from kthreads.bench.measure.plan import Plan
+from kthreads.bench.measure.runner import Runner
+from kthreads.bench.model.json_file import FormatError
+from kthreads.bench.model.run import Run
+from kthreads.bench.model.suites import SUITES, SYSCALLS, all_peers
 from kthreads.bench.output import report, tables
 
 INTERRUPTED = 130
 
 
 class UsageError(Exception):
-    """What is wrong with the command line."""
+    """The command line is wrong; the text says how."""
 
 
 def _known(what: str, names: list[str], known: list[str]) -> list[str]:
+    """The names, each once; raises UsageError for one that is not known."""
     for name in names:
         if name not in known:
             raise UsageError(f"there is no {what} {name!r}; there are {', '.join(known)}")
     return list(dict.fromkeys(names))
 
 
-def _check_writable(path: Path | None) -> None:
-    """Finds out before anything is measured. Leaves what is there as it is."""
+def check_writable(path: Path | None) -> None:
+    """Raises UsageError for a file that cannot be written, before anything is measured. Leaves the file as it is."""
     if path is None:
         return
     there = path.exists()
@@ -44,27 +48,28 @@ def _check_writable(path: Path | None) -> None:
         path.unlink()
 
 
-def _load(path: Path | None) -> Run | None:
+def _load(path: Path | None) -> RunSummary | None:
     try:
-        return None if path is None else Run.load(path)
+        return None if path is None else RunSummary.of(Run.load(path))
     except FormatError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _plan(options: argparse.Namespace) -> tuple[Plan, Run | None]:
+def _plan(options: argparse.Namespace) -> tuple[Plan, RunSummary | None]:
+    """What to measure, and the run to compare with."""
     suites = _known("suite", options.suites or [*SUITES, SYSCALLS], [*SUITES, SYSCALLS])
     peers = None
     if options.peers is not None:
         peers = _known("peer", [name.strip() for name in options.peers.split(",")], list(all_peers()))
     for path in (options.json, options.html):
-        _check_writable(path)
+        check_writable(path)
     return Plan(suites, peers, options.quick), _load(options.compare)
 
 
 def _measure(plan: Plan, console: Console) -> tuple[Runner, bool]:
-    """The run, and whether Ctrl-C ended it."""
+    """Measures a plan; returns the runner, and whether Ctrl-C ended it."""
     columns = (TextColumn("{task.description:<32}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         task = progress.add_task("beginning", total=1.0)
@@ -72,25 +77,25 @@ def _measure(plan: Plan, console: Console) -> tuple[Runner, bool]:
         try:
             runner.measure()
         except KeyboardInterrupt:
-            runner.run.notes.append("interrupted: this is what had been measured by then")
+            runner.run.notes.append("interrupted: these are the results up to then")
             return runner, True
     return runner, False
 
 
-def _save(options: argparse.Namespace, run: Run, old: Run | None) -> None:
+def _save(options: argparse.Namespace, run: Run, summary: RunSummary, old: RunSummary | None) -> None:
     if options.json:
         run.save(options.json)
     if options.html:
-        options.html.write_text(report.html(run, old), encoding="utf-8")
+        options.html.write_text(report.page(summary, old), encoding="utf-8")
 
 
-def _print(run: Run, old: Run | None, console: Console) -> None:
+def _print(run: RunSummary, old: RunSummary | None, console: Console) -> None:
     console.print(sentence(run.environment), highlight=False)
     for table in tables.of_run(run):
         console.print(table)
     if old is not None:
         for difference in compare.differences(run, old):
-            console.print(f"the old run is from elsewhere: {difference}", style="yellow", markup=False)
+            console.print(f"the old run was taken under other conditions: {difference}", style="yellow", markup=False)
         console.print(tables.of_changes(list(compare.changes(run, old))))
 
 
@@ -102,13 +107,14 @@ def _run(options: argparse.Namespace) -> int:
         print(f"kthreads bench: {error}", file=sys.stderr)
         return 2
     runner, interrupted = _measure(plan, errors)
+    summary = RunSummary.of(runner.run)
     try:
-        _save(options, runner.run, old)
+        _save(options, runner.run, summary, old)
     except OSError as error:
         print(f"kthreads bench: {error.filename} cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     console = Console()
-    _print(runner.run, old, console if console.is_terminal else Console(width=160))
+    _print(summary, old, console if console.is_terminal else Console(width=160))
     return INTERRUPTED if interrupted else int(runner.failed)
 
 
@@ -125,6 +131,6 @@ def add_command(commands: Any) -> None:
     parser.add_argument("--peers", metavar="PEER,…", help="only these peers: " + ", ".join(all_peers()))
     parser.add_argument("--json", type=Path, metavar="FILE", help="save every sample (compressed when it ends in .gz)")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots")
-    parser.add_argument("--quick", action="store_true", help="within 20 s, and less exact")
+    parser.add_argument("--quick", action="store_true", help="take 20 s at most, and be less exact")
     parser.add_argument("--compare", type=Path, metavar="OLD.json", help="say what got better or worse since")
     parser.set_defaults(run=_run)

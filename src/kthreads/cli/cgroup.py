@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from kthreads import deadline
 from kthreads.errors import UnsupportedError
 
 __all__ = ["Cgroup", "Limits"]
@@ -125,12 +126,12 @@ def _make(folder: Path, limits: Limits) -> Path:
 
 def _remove(path: Path) -> None:
     """Removes a cgroup; what was killed may take a moment to be gone."""
-    deadline = time.monotonic() + 10
+    limit = deadline.after(10)
     while True:
         try:
             path.rmdir()
         except OSError as error:
-            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+            if error.errno != errno.EBUSY or deadline.has_passed(limit):
                 raise
             time.sleep(0.005)
         else:

@@ -42,7 +42,7 @@ CALLERS = {
     ),
     "musl_pthread_create": Caller("clone", _PTHREAD | F.DETACHED, 0, "musl, src/thread/pthread_create.c"),
     "go": Caller("clone", _IN_PROCESS, 0, "Go, src/runtime/os_linux.go: a new M"),
-    "kthreads.Thread": Caller("clone", _PTHREAD | F.CHILD_SETTID, 0, "kthreads, csrc/start.c"),
+    "kthreads.Thread": Caller("clone", _PTHREAD | F.CHILD_SETTID, 0, "kthreads, csrc/thread/start.c"),
 }
 """Who passes what, by name."""
 

@@ -1,4 +1,4 @@
-"""Which build of a library is loaded: its GNU build-id, read from memory (elf(5); NT_GNU_BUILD_ID of glibc's elf.h)."""
+"""The GNU build-id of a loaded library, read from memory (elf(5); NT_GNU_BUILD_ID of glibc's elf.h)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEADER = struct.Struct("<4s28xQ14xHH6x")  # e_ident's magic, e_phoff, e_phentsi
 _SEGMENT = struct.Struct("<I4xQQ8xQ8xQ")  # p_type, p_offset, p_vaddr, p_filesz, p_align of Elf64_Phdr
 _NOTE = struct.Struct("<III")  # n_namesz, n_descsz, n_type of Elf64_Nhdr
 _PT_LOAD, _PT_NOTE, _NT_GNU_BUILD_ID = 1, 4, 3
-_FIRST_PAGE = 4096  # the least that is mapped where a header is
+_FIRST_PAGE = 4096  # at least one page is mapped where a header is
 
 
 class _Image(ctypes.Structure):
@@ -43,10 +43,11 @@ _dladdr.argtypes, _dladdr.restype = (ctypes.c_void_p, ctypes.POINTER(_Image)), c
 
 
 def identity(address: int) -> str | None:
-    """What tells the loaded library that holds an address from its other builds.
+    """The identity of a build of a library: of the loaded library that an address lies in.
 
-    Its build-id, as ``build-id 5d41…``. For a library that was linked without one, the checksum and size of its file,
-    ``sha256 9f86… of 16384 bytes``: so that file should not be replaced while it is loaded. None when that cannot be read.
+    It is the build-id, as ``build-id 5d41…``. For a library that was linked without one, it is the checksum and the size of
+    its file, ``sha256 9f86… of 16384 bytes``; the file must not be replaced while the library is loaded. None when the file
+    cannot be read.
     """
     image = _Image()
     if not _dladdr(address, image) or not image.base:
@@ -56,7 +57,7 @@ def identity(address: int) -> str | None:
 
 
 def build_id(base: int) -> bytes | None:
-    """The build-id of the ELF image that is mapped at an address; None if it has none."""
+    """The build-id of the ELF image that is mapped at an address; None for an image without one."""
     magic, table, size, count = _HEADER.unpack(ctypes.string_at(base, _HEADER.size))
     if magic != b"\x7fELF" or size != _SEGMENT.size or table + size * count > _FIRST_PAGE:
         return None
@@ -66,7 +67,7 @@ def build_id(base: int) -> bytes | None:
     if first is None:
         return None
     for note in segments:
-        # Only what lies in a loaded segment is there to be read.
+        # Only notes in a loaded segment are in memory.
         if note.kind == _PT_NOTE and any(
             each.address <= note.address and note.address + note.size <= each.address + each.size for each in loaded
         ):
@@ -101,6 +102,6 @@ def _checksum_of(path: bytes) -> str | None:
 
 @lru_cache(maxsize=64)
 def _checksum(path: bytes, device: int, inode: int, size: int, changed: int) -> str:
-    """Read once for each state of the file."""
+    """The checksum of a file, computed once for each state of it."""
     with open(path, "rb") as file:
         return f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()} of {size} bytes"

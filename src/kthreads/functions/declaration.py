@@ -1,4 +1,4 @@
-"""C declarations as text: the signature of a function that one says."""
+"""The parser of C declarations: from text to the signature of a function."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["parse"]
 
 _TOKEN = re.compile(r"\s*(\.\.\.|[A-Za-z_]\w*|\d+|[*()\[\],])")
 _QUALIFIERS = frozenset(["const", "volatile", "restrict", "__restrict", "__restrict__", "register", "extern", "static"])
-_BASE_WORDS = (  # in the order that cffi reads them in; C does not care
+_BASE_WORDS = (  # in the order that cffi accepts; C accepts any
     "signed", "unsigned", "short", "long", "char", "int", "float", "double", "void", "_Complex", "__int128",
 )  # fmt: skip
 _ALIASES = {"Py_ssize_t": "ssize_t"}  # what Cython writes and cffi does not know
 _TAGS = frozenset(["struct", "union", "enum"])
 _NO_NAMES = _QUALIFIERS | _TAGS | frozenset([*_BASE_WORDS, *_ALIASES])
-_DEEPEST = 30  # of parentheses in each other, and of types: what is done to a type is done to those in it, by recursion
+_DEEPEST = 30  # levels of nested parentheses, and of nested types: both are handled by recursion
 _SHOWN = 200  # characters of a text that a message shows
 _FOR_INSTANCE = "write it as C declares it, such as 'double(int, const double *)'"
 
@@ -30,10 +30,10 @@ _FOR_INSTANCE = "write it as C declares it, such as 'double(int, const double *)
 def parse(text: str) -> Signature:
     """The signature that a C declaration gives, such as ``double(int, const double *)``; names are optional.
 
-    The names of basic types are cffi's to know. An unknown name counts as opaque behind a pointer.
+    cffi decides which names are those of basic types. An unknown name behind a pointer stands for an opaque type.
 
     Raises:
-        TypeError: it is no function, or a call cannot be made of it; the message says why.
+        TypeError: the text does not declare a function, or declares one that kthreads cannot call; the message says why.
     """
     if not isinstance(text, str):
         raise TypeError(f"a signature is a str, not {type(text).__name__}: {_FOR_INSTANCE}")
@@ -46,13 +46,13 @@ def _parse(text: str) -> Signature:
 
 
 class _Declaration:
-    """A declaration being read: types from left to right, declarators from the inside out."""
+    """A declaration that is being parsed: types from left to right, declarators from the inside out."""
 
     def __init__(self, text: str) -> None:
         self.text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
         self.tokens: list[str] = []
         self.at = self.depth = 0
-        self.is_within = False  # a parenthesis, or a list of parameters
+        self.is_within = False  # whether the parser is within a parenthesis or a list of parameters
         end = 0
         body = text.rstrip().removesuffix(";").rstrip()
         while end < len(body):
@@ -78,7 +78,7 @@ class _Declaration:
         return token
 
     def function(self) -> Signature:
-        """Reads it all."""
+        """Parses the whole text."""
         found = self.declarator(self.specifiers())
         if self.next():
             raise self.error(f"{self.next()!r} is one too many")
@@ -90,7 +90,7 @@ class _Declaration:
         return Signature(prototype.result, prototype.parameters)
 
     def specifiers(self) -> CType:
-        """The words before the declarator; cffi knows what they mean together."""
+        """Parses the words before the declarator. cffi knows which type they mean together."""
         words: list[str] = []
         const = False
         while _is_word(token := self.next()):
@@ -110,21 +110,21 @@ class _Declaration:
         if words[0] in _BASE_WORDS:
             words.sort(key=_BASE_WORDS.index)
         name = _ALIASES.get(words[0], " ".join(words))
-        ctype = None if "__int128" in words else _typeof(name)  # which cffi would take for a name
+        ctype = None if "__int128" in words else _typeof(name)  # cffi would take this word for a name
         if ctype is not None:
             return from_cffi(ctype, const)
         if words[0] in _BASE_WORDS:
-            raise self.error(f"{name!r} is no type that kthreads knows")
+            raise self.error(f"{name!r} is not a type that kthreads knows")
         return CType("opaque", 0, False, name, const=const)
 
     def declarator(self, base: CType) -> CType:
-        """What is declared: the base type behind pointers, arrays and parameter lists."""
+        """Parses a declarator: the pointers, arrays and parameter lists around a base type, which give the declared type."""
         while self.next() == "*":
             self.at += 1
             const = False
             while self.next() in _QUALIFIERS:
                 const = self.take() == "const" or const
-            # A pointer to an array points to its elements: the address is the same.
+            # A pointer to an array becomes a pointer to its elements, which has the same address.
             base = self.checked(CType("pointer", 8, False, "", base.pointee if base.kind == "array" else base, const))
         if self.next() == "(" and self.begins_declarator():
             return self.grouped(base)
@@ -135,12 +135,14 @@ class _Declaration:
         return self.suffixes(base)
 
     def begins_declarator(self) -> bool:
-        """Whether what stands in the parenthesis that comes is a declarator, such as a name, and not a list of parameters.
-        A name that is no type is a declarator, but that in ``void(point_t)`` it is taken for an unknown type."""
+        """Whether the next parenthesis holds a declarator, such as a name, and not a list of parameters.
+
+        A name that is not a type is a declarator, except in ``void(point_t)``, where it counts as an unknown type.
+        """
         first, second = self.next(1), self.next(2)
         if not _is_word(first):
             return first in ("*", "(", "[")
-        if self.is_type(first) or (second, self.next(3)) == ("(", "*"):  # no name comes before (*
+        if self.is_type(first) or (second, self.next(3)) == ("(", "*"):  # a name never stands before (*
             return False
         if second not in ("[", ")"):
             return second == "("
@@ -151,11 +153,11 @@ class _Declaration:
 
     def checked(self, ctype: CType) -> CType:
         if ctype.nesting > _DEEPEST:
-            raise self.error(f"it has more than {_DEEPEST} types in each other")
+            raise self.error(f"it has more than {_DEEPEST} levels of types")
         return ctype
 
     def after_parenthesis(self, offset: int) -> int:
-        """The offset of what follows the parenthesis that stands at an offset."""
+        """The offset of the token after the parenthesis that begins at an offset."""
         depth = 0
         while True:
             token = self.next(offset)
@@ -167,10 +169,10 @@ class _Declaration:
                 return offset
 
     def grouped(self, base: CType) -> CType:
-        """A declarator in parentheses, as of a pointer to a function: what follows them binds first."""
+        """Parses a declarator in parentheses, as that of a pointer to a function: the suffixes behind it bind first."""
         self.depth += 1
         if self.depth > _DEEPEST:
-            raise self.error(f"it has more than {_DEEPEST} parentheses in each other")
+            raise self.error(f"it has more than {_DEEPEST} levels of parentheses")
         begin = self.at + 1
         self.at += self.after_parenthesis(0)
         base = self.suffixes(base)
@@ -184,7 +186,7 @@ class _Declaration:
         return found
 
     def suffixes(self, base: CType) -> CType:
-        """A parameter list, or the brackets of an array."""
+        """Parses a parameter list, or the brackets of an array."""
         if self.next() == "(":
             if base.kind in ("array", "function"):
                 raise self.error(f"a function returns no {base.kind}")
@@ -199,10 +201,10 @@ class _Declaration:
         return base if base.kind == "array" else CType("array", 0, False, "", base)
 
     def parameters(self) -> tuple[tuple[CType, ...], bool]:
-        """The parameters, and whether any number of others may follow."""
+        """Parses a parameter list. Returns the parameters, and whether any number of others may follow."""
         self.depth += 1
         if self.depth > _DEEPEST:
-            raise self.error(f"it has more than {_DEEPEST} parentheses in each other")
+            raise self.error(f"it has more than {_DEEPEST} levels of parentheses")
         outside, self.is_within = self.is_within, True
         found, variable = self.list_of_parameters()
         self.is_within = outside
@@ -223,7 +225,7 @@ class _Declaration:
                 return tuple(found), True
             found.append(_as_parameter(self.declarator(self.specifiers())))
             if found[-1].kind == "void":
-                raise self.error("a parameter is void, which is no value")
+                raise self.error("a parameter is void, which is not a value")
         self.take(")")
         return tuple(found), False
 
@@ -240,7 +242,7 @@ def _typeof(name: str) -> Any:
 
 
 def _as_parameter(ctype: CType) -> CType:
-    """Arrays and functions are passed as pointers, and what is copied need not be const."""
+    """The type of a parameter: a pointer instead of an array or a function, and without const, as the caller passes a copy."""
     if ctype.kind == "function":
         return pointer_to(ctype)
     if ctype.kind == "array" and ctype.pointee is not None:

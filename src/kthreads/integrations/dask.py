@@ -1,7 +1,7 @@
 """Kernel threads on the workers of a dask.distributed cluster.
 
-A native function of `kthreads.symbol` is a dask task as it stands: it travels by library, name, signature and build-id, and
-its call releases the GIL. `KThreadsPlugin` gives each worker a `Pool` besides, as an executor of that name.
+A native function of `kthreads.symbol` can be a dask task: it is pickled as library, name, signature and build-id, and its call
+releases the GIL. `KThreadsPlugin` gives each dask worker a `Pool` besides, as an executor named "kthreads".
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ __all__ = ["KThreadPoolExecutor", "KThreadsPlugin", "worker_pool"]
 
 
 class KThreadPoolExecutor(Executor):
-    """A pool as dask wants it. Only with an executor whose class is called …ThreadPoolExecutor does dask let a task know its
-    worker (Worker.execute in distributed/worker.py)."""
+    """A pool with the interface of an executor. dask lets a task find its worker only where the name of the executor's class
+    ends in ThreadPoolExecutor (Worker.execute in distributed/worker.py)."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -35,19 +35,19 @@ class KThreadPoolExecutor(Executor):
 
 
 class KThreadsPlugin(WorkerPlugin):
-    """Gives each dask worker a pool of kernel threads, which runs the tasks that ask for it. A worker plugin of dask.
+    """A worker plugin of dask: gives each dask worker a pool of kernel threads, which runs the tasks that ask for it.
 
     Register it with ``client.register_plugin``, and submit within ``dask.annotate(executor="kthreads")``. dask decides how many
     tasks run at once, by the worker's number of threads; loops of tasks use all of the pool (see `worker_pool`).
 
     Args:
-        executor: the name that tasks ask for it by; "default" to run all tasks that ask for none. These cannot call
-            ``distributed.secede`` or ``worker_client``, which know dask's own executor only.
-        workers: of the pool; when None as many as the dask worker has threads.
+        executor: the name by which tasks ask for the pool; "default" to run all tasks that name no executor. The tasks
+            cannot call ``distributed.secede`` or ``worker_client``, which work with dask's own executor only.
+        workers: the number of the pool's workers; when None, as many as the dask worker has threads.
         pool_options: further arguments of `Pool`.
 
     Attributes:
-        pool: that of this worker; None elsewhere.
+        pool: the pool of this dask worker; None in other processes.
     """
 
     name = "kthreads"
@@ -60,14 +60,14 @@ class KThreadsPlugin(WorkerPlugin):
         self._before: Any = None
 
     def setup(self, worker: Worker) -> None:
-        """Called by dask on each worker."""
+        """dask calls this on each worker."""
         workers = self.workers or worker.state.nthreads
         self.pool = Pool(workers, **{"name": "dask", **self.pool_options})
         self._before = worker.executors.get(self.executor)
         worker.executors[self.executor] = KThreadPoolExecutor(self.pool)
 
     def teardown(self, worker: Worker) -> None:
-        """Called by dask as the worker ends, or the plugin is taken away. Tasks that run are left to end."""
+        """dask calls this when the worker ends or the plugin is unregistered. It does not wait for tasks that run."""
         worker.executors.pop(self.executor, None)
         if self._before is not None:
             worker.executors[self.executor] = self._before
@@ -80,7 +80,7 @@ def worker_pool() -> Pool:
 
     Raises:
         ThreadStateError: the worker has no `KThreadsPlugin`.
-        ValueError: this is not called by a dask task.
+        ValueError: the caller is not a dask task.
     """
     for plugin in get_worker().plugins.values():
         if isinstance(plugin, KThreadsPlugin) and plugin.pool is not None:

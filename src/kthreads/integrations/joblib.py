@@ -19,27 +19,29 @@ from kthreads.pools.pool import Pool
 
 __all__ = ["KThreadsBackend", "register"]
 
-_PATIENCE = 0.001  # seconds: what idle threads need to end; it is tried again
+_QUIESCE_TIMEOUT = 0.001  # seconds: idle threads need no longer to end; a later call tries again
 
-_leaving: list[Pool] = []  # after an abort: to drop a pool waits a while for what runs
+aborted_pools: list[Pool] = []
+"""Pools whose tasks were aborted and may still run. They are kept until these have ended: to drop such a pool would wait."""
 
 
 def register(*, make_default: bool = False) -> None:
     """Makes ``backend="kthreads"`` known to joblib.
 
     Args:
-        make_default: whether it is to be the backend of each Parallel that names none.
+        make_default: whether each Parallel that names no backend uses this one.
     """
     register_parallel_backend("kthreads", KThreadsBackend, make_default=make_default)
 
 
 class KThreadsBackend(ParallelBackendBase):
-    """The calls of one Parallel as tasks of a `Pool` of its own, or of its with block.
+    """Runs the calls of a Parallel as tasks of a `Pool`, which lasts as long as the Parallel, or as its with block.
 
-    Native functions in ``delayed(function)(…)`` run without the GIL. Where a call is a batch of its own, as with joblib's
-    default, its arguments are converted as it is dispatched, and its worker does not take the GIL at all. ``n_jobs=-1`` means
-    `kthreads.limits.default_workers` of them. A Parallel within a task gets a pool of its own, one within that runs sequentially.
-    After an exception or a timeout the calls that have not begun are not made; those that run are not waited for.
+    Native functions in ``delayed(function)(…)`` run without the GIL. Where each call is a batch, as is joblib's default, its
+    arguments are converted when it is dispatched, and its worker never takes the GIL. ``n_jobs=-1`` means
+    `kthreads.limits.default_workers`. A Parallel within a task gets a pool of its own; a Parallel within that one runs
+    sequentially. After an exception or a timeout, calls that have not begun are cancelled, and those that run are not
+    waited for.
 
     Args:
         pool_options: further arguments of `Pool`, such as ``cpus`` and ``nice``, given to ``parallel_config``.
@@ -58,7 +60,7 @@ class KThreadsBackend(ParallelBackendBase):
         """How many calls run at once.
 
         Raises:
-            ValueError: it is 0.
+            ValueError: `n_jobs` is 0.
         """
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
@@ -72,8 +74,8 @@ class KThreadsBackend(ParallelBackendBase):
         return self._workers
 
     def submit(self, func: Any, callback: Callable[[Future[Any]], None] | None = None) -> Future[Any]:
-        """Starts a batch of calls. What is wrong with their arguments becomes the future's exception, as joblib calls this
-        from callbacks, too, in which exceptions would be lost."""
+        """Starts a batch of calls. An error in their arguments becomes the exception of the future: joblib calls this from
+        callbacks, too, where a raised exception would be lost."""
         try:
             future = self._submit(func)
         except Exception as error:
@@ -85,7 +87,7 @@ class KThreadsBackend(ParallelBackendBase):
 
     def _submit(self, batch: Any) -> Future[Any]:
         if self._pool is None:
-            _let_go()
+            _drop_ended_pools()
             self._pool = Pool(self._workers, **{"name": "joblib", **self.backend_kwargs})
         batch.items = [(native(fn) if is_native(fn) else fn, args, kwargs) for fn, args, kwargs in batch.items]
         fn, args, kwargs = batch.items[0]
@@ -103,12 +105,12 @@ class KThreadsBackend(ParallelBackendBase):
             pool.shutdown()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Cancels what has not begun. The next batch makes a new pool."""
+        """Cancels the calls that have not begun. The next batch makes a new pool."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
-            _leaving.append(pool)
-            _let_go()
+            aborted_pools.append(pool)
+            _drop_ended_pools()
 
     def get_nested_backend(self) -> tuple[Any, int | None]:
         level = (self.nesting_level or 0) + 1
@@ -118,11 +120,11 @@ class KThreadsBackend(ParallelBackendBase):
         return type(self)(nesting_level=level, **self.backend_kwargs), None
 
 
-def _let_go() -> None:
-    """Frees the pools whose last call has ended."""
-    for pool in list(_leaving):
+def _drop_ended_pools() -> None:
+    """Drops the aborted pools whose last call has ended."""
+    for pool in list(aborted_pools):
         try:
-            pool.quiesce(timeout=_PATIENCE)
+            pool.quiesce(timeout=_QUIESCE_TIMEOUT)
         except TimeoutError:
             continue
-        _leaving.remove(pool)
+        aborted_pools.remove(pool)

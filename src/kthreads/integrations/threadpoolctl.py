@@ -1,7 +1,8 @@
 """A controller for threadpoolctl: `threadpool_info` shows the pools of kernel threads, `threadpool_limits` limits them.
 
-threadpoolctl finds what it controls among the shared libraries that are loaded, by the beginning of the file's name and then
-by a symbol (LibController in threadpoolctl.py, 3.5 to 3.8): ours is the extension module, which exports one for this.
+threadpoolctl looks for the libraries that it controls among the shared libraries that are loaded, first by the beginning of
+the file's name and then by a symbol (LibController in threadpoolctl.py, 3.5 to 3.8). For kthreads that is the extension
+module, which exports a symbol for this.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from kthreads.pools.pool import Pool, open_pools
 
 __all__ = ["KThreadsController", "register"]
 
-_PATIENCE = 1.0  # seconds: the threads of a pool without work end sooner, on a busy machine, too
+_RESIZE_TIMEOUT = 1.0  # seconds: the threads of a pool without work end sooner, also on a busy machine
 
 _registered = False
-_limited: weakref.WeakKeyDictionary[Pool, tuple[int, int]] = weakref.WeakKeyDictionary()  # own workers, limited to
+_limited: weakref.WeakKeyDictionary[Pool, tuple[int, int]] = (
+    weakref.WeakKeyDictionary()
+)  # workers without a limit, and with it
 
 
 def register() -> None:
-    """Makes the pools of kernel threads known to threadpoolctl. Done twice it does no harm."""
+    """Makes the pools of kernel threads known to threadpoolctl. A second call has no effect."""
     global _registered
     if not _registered:
         threadpoolctl.register(KThreadsController)
@@ -35,10 +38,10 @@ def register() -> None:
 class KThreadsController(threadpoolctl.LibController):
     """The pools of this process, as one library with ``user_api="kthreads"``.
 
-    Its number of threads is the largest there is: of the workers of each pool, and of those that the next pool would get.
-    A limit holds for pools made from now on without a number of their own, and for those that are there. A pool that is
-    still at work a second later keeps its workers: to wait for it could be to wait for oneself. Nobody gets more workers
-    than without a limit.
+    Its number of threads is the largest number of workers that a pool has, or that the next pool would get. A limit holds
+    for the pools that exist, and for those that are made while it lasts without a number of workers. A pool that is still
+    at work after a second keeps its workers: the caller may be one of its tasks, and would wait for itself. No pool gets
+    more workers than it has without the limit.
     """
 
     user_api = internal_api = "kthreads"
@@ -63,12 +66,12 @@ class KThreadsController(threadpoolctl.LibController):
 
 def _limit(pool: Pool, most: int) -> None:
     own, limited_to = _limited.get(pool, (pool.workers, pool.workers))
-    if pool.workers != limited_to:  # somebody has resized it since
+    if pool.workers != limited_to:  # its owner has resized it since
         own = pool.workers
     workers = min(own, most)
     try:
         if workers != pool.workers:
-            pool.resize(workers, timeout=_PATIENCE)
+            pool.resize(workers, timeout=_RESIZE_TIMEOUT)
     except (ThreadStateError, TimeoutError):
         return
     if workers < own:

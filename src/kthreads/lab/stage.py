@@ -1,6 +1,6 @@
 """A stage for children that take steps: their memory, their scripts, and the run.
 
-A script is a list of system calls that a child makes, whatever it shares; `csrc/lab.c` runs it. All that a script
+A script is a list of system calls that a child makes, whatever it shares; `csrc/lab/lab.c` runs it. All that a script
 points to lies on the stage, a piece of memory that every child sees, so that the results of all of them can be
 read when the play is over.
 """
@@ -97,7 +97,7 @@ class Script:
         """Adds a step.
 
         Args:
-            call: the name of a system call that csrc/lab.h has, or of a step on memory.
+            call: the name of a system call that csrc/lab/lab.h has, or of a step on memory.
             arguments: numbers as they are; texts, bytes and places: their addresses; a step: its
                 result; a `Content`: what lies at its place.
         """

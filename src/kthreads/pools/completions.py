@@ -21,16 +21,16 @@ from typing import Any, Protocol
 
 from kthreads import deadline
 from kthreads._native import ffi, lib
+from kthreads.doubling import DoublingThreshold
 from kthreads.errors import ThreadStateError, check
 from kthreads.iteration import for_each
 from kthreads.threads.thread import Thread
 
 __all__ = [
-    "CompletionQueue", "Pending", "completions_of", "keep_running_at_exit", "native_tasks_of", "next_tag",
+    "CompletionQueue", "Pending", "all_queues", "completions_of", "keep_running_at_exit", "native_tasks_of", "next_tag",
     "remove_closed_event_loops", "reset_after_fork", "shared_completions",
 ]  # fmt: skip
 
-_LEAST = 256
 next_tag = itertools.count(1).__next__
 _WILL_COMPLETE = frozenset([lib.KT_TASK_QUEUED, lib.KT_TASK_RUNNING, lib.KT_TASK_DONE])
 _state_of = lib.kt_task_state_of
@@ -82,7 +82,7 @@ class CompletionQueue:
 
     def __init__(self, by_event_loop: bool = False) -> None:
         self.pending: dict[int, Pending] = {}
-        self._notify_at = _LEAST
+        self._threshold = DoublingThreshold(256)
         self._by_event_loop = by_event_loop
         self._threads: dict[str, _DrainThread] = {}  # at most one, "now"; a dict, as its setdefault is atomic
         self._stopping: set[_DrainThread] = set()  # were told to end, and have not been seen to end
@@ -98,8 +98,8 @@ class CompletionQueue:
     def expect(self, tag: int, pending: Pending) -> None:
         """Enters a task that will be submitted. Each time the number of entries has doubled, the queue is drained."""
         self.pending[tag] = pending
-        if len(self.pending) >= self._notify_at:
-            self._notify_at = max(_LEAST, 2 * len(self.pending))
+        if len(self.pending) >= self._threshold.size:
+            self._threshold.reset(len(self.pending))
             self._notify()
 
     def _notify(self) -> None:
@@ -226,7 +226,8 @@ _watched: weakref.WeakKeyDictionary[Any, CompletionQueue] = weakref.WeakKeyDicti
 _of_event_loops: dict[CompletionQueue, weakref.ref[Any]] = {}  # also those whose event loop ended before their tasks
 
 
-def _all() -> list[CompletionQueue]:
+def all_queues() -> list[CompletionQueue]:
+    """The queues of this process, also those of event loops that have ended before their tasks."""
     return [*_shared.copy().values(), *_of_event_loops.copy()]
 
 
@@ -262,12 +263,12 @@ def remove_closed_event_loops() -> None:
 
 def native_tasks_of(owner: int) -> list[Pending]:
     """The native tasks of one pool that have not completed."""
-    return [pending for each in _all() for pending in each.tasks_of(owner)]
+    return [pending for each in all_queues() for pending in each.tasks_of(owner)]
 
 
 def keep_running_at_exit() -> None:
     """At the end of the interpreter: keeps the memory of tasks that native functions still use."""
-    for each in _all():
+    for each in all_queues():
         if each.pending:
             lib.kt_python_keep(ffi.cast("void *", id(each)))
 
@@ -275,7 +276,7 @@ def keep_running_at_exit() -> None:
 def reset_after_fork() -> None:
     """In a forked child: ends the parent's tasks, and removes its queues. The child makes a queue when it needs one; until
     then it has no descriptor that it did not ask for."""
-    for each in _all():
+    for each in all_queues():
         each.reset_after_fork()
     _watched.clear()
     _of_event_loops.clear()

@@ -10,13 +10,21 @@ from contextlib import suppress
 from typing import Any
 
 from kthreads._native import ffi, lib
+from kthreads.doubling import DoublingThreshold
 from kthreads.iteration import carry_through, for_each
 from kthreads.pools.completions import next_tag
 from kthreads.pools.futures import CallbackFuture, abandon_future, notify_cancelled, wait_for
 
-__all__ = ["PythonFuture", "PythonTask", "call_into", "python_tasks_of", "reset_after_fork"]
+__all__ = [
+    "PythonFuture",
+    "PythonTask",
+    "call_into",
+    "python_tasks_of",
+    "registered",
+    "reset_after_fork",
+    "unregister_ended",
+]
 
-_LEAST = 256
 _TASK = ffi.typeof("kt_task *")
 _new, _state_of = ffi.new, lib.kt_task_state_of
 _RUNNING, _DONE = lib.KT_TASK_RUNNING, lib.KT_TASK_DONE
@@ -26,8 +34,8 @@ _template = _new(_TASK)
 _template.call.function = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_task"))
 
 # The tasks that have not ended. The engine uses their memory, whether or not the user still holds the pool.
-_registered: dict[int, PythonTask] = {}
-_sweep_at = _LEAST
+registered: dict[int, PythonTask] = {}
+_threshold = DoublingThreshold(256)
 
 # `task` is the last task that a thread has begun. The engine uses its memory until the thread begins another one.
 _last = threading.local()
@@ -130,12 +138,12 @@ class PythonTask:
             del self  # the traceback of an exception refers to the caller's frame, and that to this one
 
     def register(self) -> None:
-        if len(_registered) >= _sweep_at:
-            sweep()
-        _registered[self.task.tag] = self
+        if len(registered) >= _threshold.size:
+            unregister_ended()
+        registered[self.task.tag] = self
 
     def unregister(self) -> None:
-        _registered.pop(self.task.tag, None)
+        registered.pop(self.task.tag, None)
 
     def ensure_drained(self) -> None:
         """Does nothing: the task settles its future itself."""
@@ -157,22 +165,20 @@ class PythonTask:
         return call
 
 
-def sweep() -> None:
-    """Unregisters cancelled tasks that the queue has dropped. It runs each time the number of tasks has doubled, so that
-    its cost for each task is small."""
-    global _sweep_at
-    for tag, task in _registered.copy().items():
+def unregister_ended() -> None:
+    """Unregisters the cancelled tasks that have left the queue."""
+    for tag, task in registered.copy().items():
         if _state_of(task.task) in (_DONE, _GONE):
-            _registered.pop(tag, None)
-    _sweep_at = max(_LEAST, 2 * len(_registered))
+            registered.pop(tag, None)
+    _threshold.reset(len(registered))
 
 
 def python_tasks_of(owner: int) -> list[PythonTask]:
     """The Python tasks of one pool that have not ended."""
-    return [task for task in _registered.copy().values() if task.owner == owner]
+    return [task for task in registered.copy().values() if task.owner == owner]
 
 
 def reset_after_fork() -> None:
     """In a forked child: ends the tasks, which are the parent's, except the one that has forked."""
     forking = getattr(_last, "task", None)
-    for_each(PythonTask.abandon_in_child, [task for task in list(_registered.values()) if task.task is not forking])
+    for_each(PythonTask.abandon_in_child, [task for task in list(registered.values()) if task.task is not forking])

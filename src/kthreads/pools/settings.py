@@ -11,7 +11,8 @@ from kthreads._native import ffi, lib
 from kthreads.errors import ThreadMemoryError
 from kthreads.flags.clone_flags import SHARE_ALL
 from kthreads.functions.sources import is_native, native
-from kthreads.threads.settings import ThreadSpec, check_cpus
+from kthreads.threads.settings import ThreadSettings as ThreadSpec
+from kthreads.threads.settings import check_cpus
 
 __all__ = ["SPIN_NS", "WAIT_SPIN_NS", "PoolSettings"]
 

@@ -1,6 +1,6 @@
 """What a child does between clone and its program: a list of system calls with arguments prepared beforehand.
 
-Which steps in which order is said here and above; how each is made is csrc/step.c.
+Which steps in which order is said here and above; how each is made is csrc/process/child_steps.c.
 """
 
 from __future__ import annotations

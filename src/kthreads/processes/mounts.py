@@ -1,6 +1,6 @@
 """What a process with a mount namespace of its own sees: a root, and what is mounted in it.
 
-Everything is made or taken before the root changes, and put into its place after it (csrc/mount.c says why).
+Everything is made or taken before the root changes, and put into its place after it (csrc/process/mounts.c says why).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Awaiting the end of a thread or a process on asyncio, without another thread that helps.
+"""Awaiting the end of a thread or a process in asyncio, without a helper thread.
 
-asyncio is imported where somebody awaits, who has it already: it takes as long as the rest of kthreads.
+asyncio is imported in the coroutines, whose callers have imported it: its import takes as long as that of kthreads.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from kthreads.threads.pidfd import PidFd
 
 __all__ = ["readable", "result_of"]
 
-# How long to wait before looking again at a thread that has no pidfd: at first, and at most.
+# How long to wait between two looks at a thread without a pidfd, in seconds: at first, and at most.
 _FIRST_DELAY, _LONGEST_DELAY = 0.0001, 0.005
 
 
 class Awaited(Protocol):
-    """What awaiting needs of a thread."""
+    """The methods of a thread that awaiting uses."""
 
     @property
     def result(self) -> Any: ...
     def was_started(self) -> bool: ...
-    def handle_while_alive(self) -> Any: ...
+    def cell_while_alive(self) -> Any: ...
 
 
 async def result_of(thread: Awaited) -> Any:
-    """What a thread returned, when it has ended. As `Thread.__await__`."""
+    """Waits for the end of a thread, and returns or raises as its `result` does. See `Thread.__await__`."""
     if not thread.was_started():
         raise ThreadStateError("cannot await thread before it is started")
     current: object = threading.current_thread()
@@ -36,14 +36,14 @@ async def result_of(thread: Awaited) -> Any:
     import asyncio
 
     delay = _FIRST_DELAY
-    while (place := thread.handle_while_alive()) is not None:
+    while (cell := thread.cell_while_alive()) is not None:
         try:
-            pidfd = PidFd(place[0])
+            pidfd = PidFd(cell[0])
         except UnsupportedError:
             await asyncio.sleep(delay)
             delay = min(2 * delay, _LONGEST_DELAY)
         except ThreadStateError:
-            continue  # it has just ended
+            continue  # the thread has just ended
         else:
             try:
                 await readable(pidfd.fd)
@@ -53,8 +53,11 @@ async def result_of(thread: Awaited) -> Any:
 
 
 async def readable(fd: int) -> None:
-    """Returns when a descriptor is readable. It is to be the caller's own, as an event loop has one reader for each, and
-    many tasks may await one end."""
+    """Waits until a descriptor is readable.
+
+    An event loop allows one reader for each descriptor, and several tasks may await the same end: each needs a descriptor
+    of its own.
+    """
     import asyncio
 
     loop, event = asyncio.get_running_loop(), asyncio.Event()

@@ -13,7 +13,7 @@ __all__ = ["PidFd"]
 
 
 class PidFd(Descriptors):
-    """A pidfd of a running thread (pidfd_open(2), PIDFD_THREAD), closed when nobody holds it any more.
+    """A pidfd of a running thread (pidfd_open(2), PIDFD_THREAD), closed with this object.
 
     Args:
         handle: the ``kt_thread *``.
@@ -30,7 +30,9 @@ class PidFd(Descriptors):
         if fd in (-errno.EINVAL, -errno.ENOSYS):
             raise UnsupportedError("a pidfd of a thread needs Linux 6.9 (PIDFD_THREAD)")
         if fd == -errno.ENOTSUP:
-            raise UnsupportedError("a reusable thread has no pidfd: it would tell of the kernel thread, not of the run")
+            raise UnsupportedError(
+                "a reusable thread has no pidfd: it would be readable at the end of the kernel thread, not of this run"
+            )
         if fd == -errno.ESRCH:
             raise ThreadStateError("the thread has ended: only a running thread has a pidfd")
         check(fd, "opening a pidfd")

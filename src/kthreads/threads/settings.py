@@ -1,4 +1,4 @@
-"""How a thread is to be started: checked settings, as the engine reads them."""
+"""The settings of a thread: checked, and in the form that the engine reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kthreads.flags.caller import Situation
 from kthreads.flags.check import THREAD, check_thread_flags, refused
 from kthreads.flags.clone_flags import SHARE_ALL, CloneFlags
 
-__all__ = ["BACKENDS", "ThreadSpec", "check_cpus"]
+__all__ = ["BACKENDS", "ThreadSettings", "check_cpus"]
 
 BACKENDS = {
     "clone": lib.KT_BACKEND_CLONE,
@@ -30,19 +30,26 @@ BACKENDS = {
 _SANITIZED = bool(lib.kt_sanitized())
 _PYTHON_STACK_SIZE = 8 << 20  # where RLIMIT_STACK is unlimited; glibc's own default elsewhere
 
-# Most threads are alike: their spec is only read, so one serves all of them.
-_plain: dict[tuple[int | None, bool, str, bool, bool], ThreadSpec] = {}
+# Most threads have the same settings. Nobody changes settings once they are made, so all such threads share one object.
+_plain_settings: dict[tuple[int | None, bool, str, bool, bool], ThreadSettings] = {}
 
 
-class ThreadSpec:
-    """A checked kt_spec, and what its pointers point to."""
+class ThreadSettings:
+    """The checked settings of a thread, as a ``kt_spec``.
 
-    __slots__ = ("cdata", "keep", "namespaces", "settings")
+    Attributes:
+        cdata: the ``kt_spec *``. It is only read.
+        keep: the memory that its pointers point to.
+        has_namespaces: whether the thread has namespaces of its own.
+        settings: those that the kernel may refuse, as text for a message; empty when there are none.
+    """
 
-    def __init__(self, cdata: Any, keep: tuple[Any, ...], namespaces: bool, settings: str) -> None:
+    __slots__ = ("cdata", "has_namespaces", "keep", "settings")
+
+    def __init__(self, cdata: Any, keep: tuple[Any, ...], has_namespaces: bool, settings: str) -> None:
         self.cdata = cdata
         self.keep = keep
-        self.namespaces = namespaces
+        self.has_namespaces = has_namespaces
         self.settings = settings
 
     @classmethod
@@ -58,28 +65,28 @@ class ThreadSpec:
         reuse: bool,
         backend: str,
         name: str | None,
-    ) -> ThreadSpec:
-        """A spec for these settings, which are those of `Thread`.
+    ) -> ThreadSettings:
+        """The settings from arguments of `Thread`.
 
         Raises:
             ValueError, TypeError: a setting makes no sense.
         """
         altstack = faulthandler.is_enabled()
         if stack_size is not None:
-            stack_size = _index("stack_size", stack_size)  # a float would be found below as the int that it equals
+            stack_size = _index("stack_size", stack_size)  # 65536.0 would find the entry of 65536 below
         size = stack_size if stack_size is not None or is_native else _python_stack_size()
         key = (size, reuse, backend, is_native, altstack)
-        spec = _plain.get(key)
-        if spec is None:
-            spec = _plain[key] = cls._plain_one(*key)
+        found = _plain_settings.get(key)
+        if found is None:
+            found = _plain_settings[key] = cls._plain(*key)
         if share is not SHARE_ALL or namespaces != 0 or cpus is not None or nice is not None:
-            spec = spec._with(share, namespaces, cpus, nice)
-        return spec if name is None else spec.named(name)
+            found = found._with(share, namespaces, cpus, nice)
+        return found if name is None else found.named(name)
 
     @classmethod
-    def _plain_one(
+    def _plain(
         cls, stack_size: int | None, reuse: bool, backend: str, is_native: bool, altstack: bool
-    ) -> ThreadSpec:
+    ) -> ThreadSettings:
         cdata = ffi.new("kt_spec *")
         cdata.flags = SHARE_ALL
         cdata.backend = _check_backend(backend, is_native, reuse)
@@ -91,7 +98,7 @@ class ThreadSpec:
 
     def _with(
         self, share: CloneFlags, namespaces: CloneFlags | int, cpus: Iterable[int] | None, nice: int | None
-    ) -> ThreadSpec:
+    ) -> ThreadSettings:
         cdata = ffi.new("kt_spec *", self.cdata[0])
         cdata.flags = check_thread_flags(share, namespaces)
         keep: tuple[Any, ...] = ()
@@ -106,18 +113,18 @@ class ThreadSpec:
             cdata.cpus, cdata.cpus_size = mask, ffi.sizeof(mask)
             keep = (mask,)
             settings.append(f"cpus={sorted(chosen)}")
-        return ThreadSpec(cdata, keep, bool(namespaces), " and ".join(settings))
+        return ThreadSettings(cdata, keep, bool(namespaces), " and ".join(settings))
 
-    def named(self, name: str) -> ThreadSpec:
-        """The same with another name; the kernel keeps 15 bytes, and no half of a character is passed."""
+    def named(self, name: str) -> ThreadSettings:
+        """The same settings with another name, cut to the 15 bytes that the kernel keeps, at the end of a character."""
         text = ffi.new("char[]", name.encode()[:15].decode(errors="ignore").encode())
         cdata = ffi.new("kt_spec *", self.cdata[0])
         cdata.name = text
-        return ThreadSpec(cdata, (*self.keep, text), self.namespaces, self.settings)
+        return ThreadSettings(cdata, (*self.keep, text), self.has_namespaces, self.settings)
 
     def error(self, code: int) -> Exception:
-        """The exception for a start that was refused with this errno value."""
-        if self.namespaces and code in (errno.EPERM, errno.ENOSPC):
+        """The exception for a start that the engine refused with this errno value."""
+        if self.has_namespaces and code in (errno.EPERM, errno.ENOSPC):
             return refused(code, THREAD | CloneFlags(self.cdata.flags), "clone")
         missing = lib.kt_libc_missing()
         return start_error(
@@ -138,7 +145,7 @@ def _check_backend(backend: str, is_native: bool, reuse: bool) -> int:
     if backend == "bare_without_libc" and reuse:
         raise ValueError("a bare thread cannot be reused")
     if backend in ("clone", "clone3") and _SANITIZED:
-        return int(BACKENDS["pthread"])  # ThreadSanitizer learns of no others
+        return int(BACKENDS["pthread"])  # ThreadSanitizer knows no threads but those of pthread_create
     return int(BACKENDS[backend])
 
 
@@ -153,7 +160,7 @@ def _check_stack_size(size: int | None) -> int:
 
 
 def _python_stack_size() -> int:
-    """What threading would use: CPython checks recursion against a stack of that order."""
+    """The size that threading would use. The recursion limit of CPython assumes a stack of about that size."""
     soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
     return threading.stack_size() or (_PYTHON_STACK_SIZE if soft == resource.RLIM_INFINITY else max(soft, 1 << 17))
 
@@ -175,7 +182,7 @@ def _check_nice(nice: int) -> int:
 
 
 def check_cpus(cpus: Iterable[int]) -> set[int]:
-    """The numbers of CPUs. TypeError and ValueError for what is none."""
+    """The set of these numbers of CPUs. Raises TypeError and ValueError where one is not the number of a CPU."""
     if not isinstance(cpus, Iterable):
         raise TypeError(f"cpus must be the numbers of CPUs, not {type(cpus).__name__}")
     chosen = {_index("each of cpus", cpu) for cpu in cpus}

@@ -1,4 +1,4 @@
-"""Threads of the kernel with the manners of threading.Thread."""
+"""Kernel threads with the interface of threading.Thread."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from kthreads.functions.function import Call, NativeFunction
 from kthreads.functions.sources import is_native, native
 from kthreads.threads import awaiting, registry, threading_hooks
 from kthreads.threads.pidfd import PidFd
-from kthreads.threads.settings import ThreadSpec
+from kthreads.threads.settings import ThreadSettings
 
 __all__ = ["Thread"]
 
-_PLACE, _OUTCOME = ffi.typeof("kt_thread **"), ffi.typeof("kt_outcome *")
+_HANDLE_CELL, _OUTCOME = ffi.typeof("kt_thread **"), ffi.typeof("kt_outcome *")
 _RUN_PYTHON = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_run"))
 _new, _gc, _free = ffi.new, ffi.gc, lib.kt_python_free
 _numbers = itertools.count(1)
@@ -57,14 +57,16 @@ class Thread(threading.Thread):
             are those that the kernel decides.
     """
 
-    # The state at rest. threading.Thread's own constructor is not called: nothing of its state is used, every
-    # public method is overridden, and it costs more than the start of a parked thread.
+    # The state before the start. The constructor of threading.Thread is not called: every public method is overridden, so
+    # its state is not used, and it costs more time than the start of a parked thread.
     _function: NativeFunction | None = None
     _call: Call | _PythonCall | None = None
-    _claim: object  # of who starts it
-    _is_starting = False  # by another thread, in the engine, which may yet refuse
-    handle: Any = None  # from start to end: where the engine puts the handle, which dies with it
-    _outcome: Any = None  # from the end on
+    _claim: object  # an object of the caller of start() that starts the thread
+    _is_starting = False  # whether start() is in the engine, which may yet refuse
+    # From the start to the end: a ``kt_thread **``, the memory in which the engine stores the thread's handle, which is the
+    # ``kt_thread *``. The handle is valid as long as somebody holds its cell.
+    handle_cell: Any = None
+    _outcome: Any = None  # a ``kt_outcome *``, from the end on
     _returned: Any = None
     _exception: BaseException | None = None
     _pidfd: PidFd | None = None
@@ -98,7 +100,7 @@ class Thread(threading.Thread):
             self._call = self._function.bind(tuple(args))
         elif target is not None and not callable(target):
             raise TypeError(f"target must be a native function or callable, not {type(target).__name__}")
-        self._spec = ThreadSpec.of(
+        self._settings = ThreadSettings.of(
             is_native=self._function is not None,
             share=share,
             namespaces=namespaces,
@@ -110,51 +112,50 @@ class Thread(threading.Thread):
             name=self._given_name,
         )
 
-    # ---- Running -----------------------------------------------------------------------------------------------
-
     def start(self) -> None:
         """Starts the thread.
 
         Raises:
             ThreadStateError: it was started before.
-            ThreadLimitError, ThreadMemoryError: the kernel has no room for it; nothing is left behind.
-            NamespaceError, SettingError: what was asked for was refused.
+            ThreadLimitError, ThreadMemoryError: the kernel has no room for it; it can be started again later.
+            NamespaceError, SettingError: the kernel refused a namespace or a setting.
             LibcError: kthreads does not understand this libc.
         """
         claim = object()
         try:
-            # Atomic: of two threads that start it at once, one does.
+            # setdefault is atomic: of two threads that call start() at once, one succeeds.
             if self.__dict__.setdefault("_claim", claim) is not claim:
                 raise ThreadStateError("threads can only be started once")
             if self._call is None:
                 self._prepare_python()
             assert self._call is not None
-            place = self.handle = _gc(_new(_PLACE), _free)
+            cell = self.handle_cell = _gc(_new(_HANDLE_CELL), _free)
             registry.register(self)
             self._is_starting = True
-            code = lib.kt_thread_start(place, self._spec.cdata, self._call.cdata)
+            code = lib.kt_thread_start(cell, self._settings.cdata, self._call.cdata)
             self._is_starting = False
             if code < 0:
-                raise self._spec.error(-code)
+                raise self._settings.error(-code)
         except BaseException:
             if self.__dict__.get("_claim") is claim:
                 self._is_starting = False
                 if not self.was_started():
                     registry.unregister(self)
-                    self.handle = None
+                    self.handle_cell = None
                     del self._claim
             raise
 
     def was_started(self) -> bool:
-        """Whether it was started, and has ended or not."""
-        return self._outcome is not None or self.handle_of_started() is not None
+        """Whether the thread was started; it may have ended since."""
+        return self._outcome is not None or self.cell_if_started() is not None
 
-    def handle_of_started(self) -> Any:
-        """Where the handle is, from the start to the end. While the starter is in the engine, for the thread itself only."""
-        place = self.handle
-        if place is None or not place[0]:
+    def cell_if_started(self) -> Any:
+        """`handle_cell` with a handle in it, from the start to the end; else None. As long as start() is in the engine, the
+        started thread itself gets the cell, and all others None."""
+        cell = self.handle_cell
+        if cell is None or not cell[0]:
             return None
-        return place if not self._is_starting or lib.kt_thread_ident(place[0]) == threading.get_ident() else None
+        return cell if not self._is_starting or lib.kt_thread_ident(cell[0]) == threading.get_ident() else None
 
     def _prepare_python(self) -> None:
         if sys.is_finalizing():
@@ -167,43 +168,43 @@ class Thread(threading.Thread):
         self._call = _PythonCall(cdata, bootstrap)
 
     def _bootstrap(self) -> None:
-        """What a Python thread does, beginning to end."""
-        threading_hooks.enter(self)
+        """Runs on the new thread: all that a Python thread does."""
+        threading_hooks.add_active(self)
         try:
             self._returned = self.run()
         except BaseException as exception:
             self._exception = exception
             threading_hooks.report_exception(self)
         finally:
-            threading_hooks.leave()
-            del self  # the traceback of its exception has this frame
+            threading_hooks.remove_active()
+            del self  # the traceback of its exception refers to this frame
 
     def run(self) -> Any:
-        """Calls the target with its arguments; what it returns becomes `result`. Override it in subclasses."""
+        """Calls the target with its arguments and returns its result, which becomes `result`. Subclasses may override it."""
         try:
             if self._target is not None:
                 target = self._target if self._function is None else self._function
                 return target(*self._args, **(self._kwargs or {}))
         finally:
-            # As threading does: a target that holds its thread must not keep it alive.
+            # As threading does: a target that refers to its thread must not keep it alive.
             self._target = self._args = self._kwargs = None
-            del self  # which has the exception, whose traceback has this frame
+            del self  # it has the exception, whose traceback refers to this frame
         return None
 
     def join(self, timeout: float | None = None) -> None:
-        """Waits until the thread has ended, or for `timeout` seconds; look at `is_alive()` then. Ctrl-C works.
+        """Waits until the thread has ended, or for `timeout` seconds; `is_alive()` then says which. Ctrl-C works.
 
         Raises:
             ThreadStateError: the thread was not started, or is the current one.
         """
         if not self.was_started():
             raise ThreadStateError("cannot join thread before it is started")
-        if (place := self.handle) is None:
+        if (cell := self.handle_cell) is None:
             return
         limit = deadline.after(timeout)
         slice_ns = deadline.SLICE_NS if limit is None else deadline.slice_ns(limit)
         outcome = _new(_OUTCOME)
-        while (code := lib.kt_thread_wait(place[0], slice_ns, outcome)) != 0:
+        while (code := lib.kt_thread_wait(cell[0], slice_ns, outcome)) != 0:
             if code == -errno.EDEADLK:
                 raise ThreadStateError("cannot join current thread")
             if code == -errno.ETIMEDOUT:
@@ -215,11 +216,11 @@ class Thread(threading.Thread):
         self._end(outcome)
 
     def __await__(self) -> Generator[Any, None, Any]:
-        """Waits for the end on asyncio, and returns or raises as `result` does. Cancelling who awaits leaves the thread
-        alone; any number of tasks may await it.
+        """Waits for the end in asyncio, and returns or raises as `result` does. Any number of tasks may await a thread.
+        Cancelling one of them does not affect the thread.
 
-        The event loop watches a pidfd, without a thread that helps. Where there is none, before Linux 6.9 and for a
-        thread started with `reuse`, it looks at the thread every 5 ms instead.
+        The event loop watches a pidfd, without a helper thread. Where there is none, before Linux 6.9 and for a thread
+        started with `reuse`, it checks the thread every 5 ms instead.
 
         Raises:
             ThreadStateError: the thread was not started, or is the current one.
@@ -227,45 +228,44 @@ class Thread(threading.Thread):
         return awaiting.result_of(self).__await__()
 
     def _end(self, outcome: Any) -> None:
-        """Takes over what an ended thread left behind. An exception may cut it short: while there is a place, the next
-        who looks does all of it again."""
+        """Stores the outcome of an ended thread, and releases the rest. An exception may interrupt this: as long as there
+        is a cell, the next caller does all of it again."""
         self._outcome = outcome
         assert self._call is not None
         self._call.finish()
         registry.unregister(self)
-        self.handle = None
+        self.handle_cell = None
 
     def has_ended(self) -> bool:
-        """Whether the thread has ended; takes its outcome over if so."""
-        place = self.handle
-        if place is None:
+        """Whether the thread has ended; stores its outcome if so."""
+        cell = self.handle_cell
+        if cell is None:
             return self._outcome is not None
         outcome = _new(_OUTCOME)
-        if not place[0] or self._is_starting or lib.kt_thread_wait(place[0], 0, outcome) != 0:
+        if not cell[0] or self._is_starting or lib.kt_thread_wait(cell[0], 0, outcome) != 0:
             return False
         self._end(outcome)
         return True
 
     def is_alive(self) -> bool:
-        """Whether the thread was started and has not ended. False in a forked child, but for the forking thread."""
-        return self.handle_while_alive() is not None
+        """Whether the thread was started and has not ended. In a forked child, False for all but the thread that forked."""
+        return self.cell_while_alive() is not None
 
-    def handle_while_alive(self) -> Any:
-        """Where the handle is, if the thread has started and has not ended; else None."""
-        place = self.handle_of_started()
-        return None if place is None or self.has_ended() else place
-
-    # ---- What it left behind --------------------------------------------------------------------------------------
+    def cell_while_alive(self) -> Any:
+        """`handle_cell`, if the thread was started and has not ended; else None."""
+        cell = self.cell_if_started()
+        return None if cell is None or self.has_ended() else cell
 
     def _end_of(self, what: str) -> Any:
-        """The outcome, on behalf of what is known only then."""
+        """The outcome. Raises ThreadStateError with the name of what the caller wants, if the thread has not ended."""
         if not self.has_ended():
             raise ThreadStateError(f"{what} is known when the thread has ended: join() it first")
         return self._outcome
 
     @property
     def result(self) -> Any:
-        """What the target returned, as the Python value of its C type. An exception of a Python target is raised.
+        """The result of the target: of a native function, the Python value of its C type. An exception of a Python target is
+        raised.
 
         Raises:
             ThreadStateError: the thread has not ended.
@@ -275,7 +275,7 @@ class Thread(threading.Thread):
             try:
                 raise self._exception
             finally:
-                del self  # the traceback has this frame
+                del self  # the traceback refers to this frame
         return self._returned if self._function is None else self._function.read(outcome.result)
 
     @property
@@ -288,37 +288,39 @@ class Thread(threading.Thread):
         self._end_of("the exception")
         return self._exception
 
+    def has_failed(self) -> bool:
+        """Whether an exception has ended the Python target."""
+        return self._exception is not None
+
     def cpu_time(self) -> float:
-        """CPU time in seconds that the thread, or this run of a reused one, has used (clock_gettime(3))."""
-        place = self.handle_while_alive()
-        if place is not None:
+        """CPU time that the thread has used, in seconds; of a reused kernel thread, in this run (clock_gettime(3))."""
+        cell = self.cell_while_alive()
+        if cell is not None:
             ns = ffi.new("int64_t *")
-            if lib.kt_thread_cpu_time(place[0], ns) == 0:
+            if lib.kt_thread_cpu_time(cell[0], ns) == 0:
                 return int(ns[0]) / 1e9
         ns = self._end_of("CPU time").cpu_ns
         if ns < 0:
             raise UnsupportedError("no CPU time was recorded for this thread: it ended by pthread_exit or by a fork")
         return int(ns) / 1e9
 
-    # ---- Who it is ---------------------------------------------------------------------------------------------------
-
     def _ask(self, question: Any, field: str) -> Any:
-        """What the engine knows of a thread, or an outcome of one that has ended; None before the start."""
-        place, outcome = self.handle, self._outcome
-        if place is not None and place[0]:
-            return question(place[0])
+        """The answer of a function of the engine, from the start to the end; then a field of the outcome. None before."""
+        cell, outcome = self.handle_cell, self._outcome
+        if cell is not None and cell[0]:
+            return question(cell[0])
         return None if outcome is None else getattr(outcome, field)
 
     @property
     def name(self) -> str:
-        """The name, for people; set before the start it is also the kernel thread's."""
+        """The name. One that is set before the start is also that of the kernel thread."""
         return f"KThread-{self._number}" if self._given_name is None else self._given_name
 
     @name.setter
     def name(self, name: str) -> None:
         self._given_name = str(name)
         if not self.was_started():
-            self._spec = self._spec.named(self._given_name)
+            self._settings = self._settings.named(self._given_name)
 
     @property
     def daemon(self) -> bool:
@@ -358,13 +360,13 @@ class Thread(threading.Thread):
 
         Raises:
             UnsupportedError: an older kernel, or a thread started with `reuse`.
-            ThreadStateError: the thread does not run.
+            ThreadStateError: the thread is not running.
         """
         if self._pidfd is None:
-            place = self.handle_while_alive()
-            if place is None:
+            cell = self.cell_while_alive()
+            if cell is None:
                 raise ThreadStateError("only a running thread has a pidfd: ask for it between start() and the end")
-            self._pidfd = PidFd(place[0])
+            self._pidfd = PidFd(cell[0])
         return self._pidfd.fd
 
     def __repr__(self) -> str:
@@ -373,7 +375,7 @@ class Thread(threading.Thread):
         tid = "" if self.native_id is None else f" {self.native_id}"
         return f"<{type(self).__name__}({self.name}, {state}{daemon}{tid})>"
 
-    # ---- What threading asks of the threads in its table --------------
+    # threading calls the following methods of the threads in its table.
 
     def _after_fork(self, new_ident: int | None = None) -> None:
         if new_ident is not None:
@@ -388,7 +390,7 @@ class Thread(threading.Thread):
 
 
 class _PythonCall:
-    """The call of a Python callable, in the place where a native thread has its `Call`."""
+    """The call of a Python thread: as `Call`, for a Python callable."""
 
     __slots__ = ("bootstrap", "cdata")
 

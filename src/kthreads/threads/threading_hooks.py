@@ -1,7 +1,7 @@
-"""What the standard threading module must be told of a thread that it did not start.
+"""Makes a thread that the standard threading module did not start known to it.
 
-The only module that touches threading's internals: its table of active threads, the hooks that it
-calls in a forked child, and those for the end of the interpreter (Lib/threading.py, CPython 3.11 to 3.14).
+The only file that uses internals of threading: its table of active threads, the methods that it calls in a forked child,
+and the hooks for the end of the interpreter (Lib/threading.py, CPython 3.11 to 3.14).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _invoke_excepthook: Callable[[threading.Thread], None] = threading._make_invoke_
 
 
 def _active_lock() -> Any:
-    """Asked for each time: threading replaces it in a forked child."""
+    """The lock of the table. Read it anew each time: threading replaces it in a forked child."""
     return threading._active_limbo_lock  # type: ignore[attr-defined]
 
 
-def enter(thread: threading.Thread) -> None:
-    """Makes `thread` what threading.current_thread() returns on the calling thread."""
+def add_active(thread: threading.Thread) -> None:
+    """Adds the calling thread to threading's table: threading.current_thread() then returns `thread` on it."""
     with _active_lock():
         _active[threading.get_ident()] = thread
     if (trace := threading.gettrace()) is not None:
@@ -31,14 +31,14 @@ def enter(thread: threading.Thread) -> None:
         sys.setprofile(profile)
 
 
-def leave() -> None:
-    """Takes the calling thread out of threading's table."""
+def remove_active() -> None:
+    """Removes the calling thread from threading's table."""
     with _active_lock():
         _active.pop(threading.get_ident(), None)
 
 
 def report_exception(thread: threading.Thread) -> None:
-    """Hands the exception that is being handled to threading.excepthook, as threading does."""
+    """Passes the exception that is being handled to threading.excepthook, as threading does."""
     _invoke_excepthook(thread)
 
 
@@ -48,10 +48,10 @@ def at_shutdown(function: Callable[[], None]) -> None:
 
 
 def become_main(thread: Any) -> None:
-    """Gives a thread, the only one in a forked child, what threading expects of its main thread at exit."""
-    thread._is_stopped = False  # up to 3.12: a lock that is held until the end
+    """Gives the only thread of a forked child the attributes that threading expects of its main thread at exit."""
+    thread._is_stopped = False  # up to 3.12: a lock that is held until the thread ends
     thread._tstate_lock = threading.Lock()
     thread._tstate_lock.acquire()
-    if hasattr(_thread, "_make_thread_handle"):  # 3.13 on: a handle that is not done
+    if hasattr(_thread, "_make_thread_handle"):  # since 3.13: a handle of a thread that has not ended
         handle = _thread._make_thread_handle(threading.get_ident())
         thread._handle = thread._os_thread_handle = handle

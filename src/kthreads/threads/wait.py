@@ -20,7 +20,7 @@ ALL_COMPLETED = "ALL_COMPLETED"
 
 
 class WaitResult(NamedTuple):
-    """What `wait` returns, as concurrent.futures.wait does."""
+    """The result of `wait`, as that of concurrent.futures.wait."""
 
     done: set[Thread]
     not_done: set[Thread]
@@ -60,15 +60,17 @@ def wait(threads: Iterable[Thread], timeout: float | None = None, return_when: s
             break
         if done and return_when == FIRST_COMPLETED:
             break
-        if return_when == FIRST_EXCEPTION and any(thread._exception is not None for thread in done):
+        if return_when == FIRST_EXCEPTION and any(thread.has_failed() for thread in done):
             break
         _sleep_until_one_ends(pending, limit)
     return WaitResult(done, pending)
 
 
 def _sleep_until_one_ends(threads: Iterable[Thread], limit: int | None) -> None:
-    places = [place for thread in threads if (place := thread.handle) is not None]
-    handles = [handle for place in places if (handle := place[0])]
+    """Returns when a thread has ended, when the time is over, or when it is time to look for signals."""
+    # The list of cells keeps the handles valid during the wait.
+    cells = [cell for thread in threads if (cell := thread.handle_cell) is not None]
+    handles = [handle for cell in cells if (handle := cell[0])]
     if not handles:
         return
     code = lib.kt_thread_wait_any(handles, len(handles), deadline.slice_ns(limit))

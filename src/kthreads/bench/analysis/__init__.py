@@ -1,1 +1,2 @@
-"""From samples to statements: quantiles, comparisons, what stands out. Knows nothing of how samples were taken."""
+"""From samples to statements: quantiles, ratios, comparisons, findings. Uses `model`, and does not know how samples were
+taken."""

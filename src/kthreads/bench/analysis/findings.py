@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kthreads.bench.analysis.results import Place, Run
-from kthreads.bench.analysis.stats import Interval
-from kthreads.bench.measure.suites import OURS, SUITES, name_of
-from kthreads.bench.output.tables import heading
+from kthreads.bench.analysis.ratios import Interval
+from kthreads.bench.analysis.summary import RunSummary
+from kthreads.bench.model.peer_names import OURS, name_of
+from kthreads.bench.model.scenario import Scenario
+from kthreads.bench.model.suites import SUITES
 
 AHEAD, EVEN, BEHIND = "ahead", "even", "behind"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """How ours compares with one peer at one place."""
+    """How kthreads compares with one peer in one scenario."""
 
-    place: Place
+    scenario: Scenario
     peer: str
     ratio: Interval
 
     @property
     def side(self) -> str:
-        """Where kthreads is: ahead or behind only when the interval excludes 1."""
+        """Whether kthreads is ahead or behind; EVEN when the interval spans 1."""
         if self.ratio.spans_one:
             return EVEN
         return AHEAD if self.ratio.value < 1 else BEHIND
@@ -32,27 +33,28 @@ class Finding:
         return f"{name_of(self.peer)} {self.ratio}"
 
 
-def findings(run: Run) -> list[Finding]:
-    """Ours against each peer that is not ours, at each place."""
+def findings(run: RunSummary) -> list[Finding]:
+    """kthreads against each peer that is not kthreads', in each scenario."""
     found = []
-    for place, rows in run.places.items():
-        for peer in SUITES[place.suite].peers:
-            ratio = run.ratio(place, SUITES[place.suite].ours, peer) if peer in rows and peer not in OURS else None
+    for scenario, peers in run.scenarios.items():
+        suite = SUITES[scenario.suite]
+        for peer in suite.peers:
+            ratio = run.ratio(scenario, suite.ours, peer) if peer in peers and peer not in OURS else None
             if ratio is not None:
-                found.append(Finding(place, peer, ratio))
+                found.append(Finding(scenario, peer, ratio))
     return found
 
 
 def sentences(found: list[Finding], side: str) -> list[str]:
-    """One sentence for each place where kthreads is on that side of a peer."""
-    texts: dict[Place, list[str]] = {}
+    """One sentence for each scenario in which kthreads is on that side of a peer."""
+    texts: dict[Scenario, list[str]] = {}
     for finding in found:
         if finding.side == side:
-            texts.setdefault(finding.place, []).append(finding.text)
-    return [f"{heading(place)}: {', '.join(peers)}" for place, peers in texts.items()]
+            texts.setdefault(finding.scenario, []).append(finding.text)
+    return [f"{scenario.title}: {', '.join(peers)}" for scenario, peers in texts.items()]
 
 
-def not_measured(run: Run) -> list[str]:
+def not_measured(run: RunSummary) -> list[str]:
     """What this machine could not show."""
     cpus = len(run.environment["affinity"])
     found = [

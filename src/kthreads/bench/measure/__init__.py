@@ -1,1 +1,1 @@
-"""Runs the suites: what is measured, beside which peers, in which process."""
+"""Takes the samples: the operations of each peer, the processes that measure, and the machine they run on. Uses `model`."""

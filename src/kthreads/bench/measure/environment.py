@@ -1,4 +1,4 @@
-"""Where a run was taken: all that its figures depend on."""
+"""The environment of a run: what its figures depend on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _read(path: str) -> str:
 
 
 def cpu_model() -> str:
-    """As /proc/cpuinfo names it; where it does not (aarch64), the architecture."""
+    """The name of the CPU in /proc/cpuinfo; where that has none (aarch64), the architecture."""
     lines = _read("/proc/cpuinfo").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
@@ -39,7 +39,7 @@ def _virtual() -> bool:
 
 
 def loaded_libraries() -> dict[str, str]:
-    """The files of the peers' libraries that this process has opened."""
+    """The names of the files of the peers' libraries that this process has loaded."""
     paths = {line.split()[-1] for line in _read("/proc/self/maps").splitlines() if ".so" in line}
     names = {peer: [Path(path).name for path in sorted(paths) if start in path] for peer, start in LIBRARIES.items()}
     return {peer: found[0] for peer, found in names.items() if found}

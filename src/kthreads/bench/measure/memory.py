@@ -1,4 +1,4 @@
-"""The memory that threads take, by /proc and by the cgroup."""
+"""The memory that threads take, as /proc and the cgroup count it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _number(path: Path) -> int | None:
 
 
 def _fields(path: str, names: tuple[str, ...]) -> dict[str, int]:
-    """Lines ``Name: 12 kB`` of a file, in bytes."""
+    """The values of lines ``Name: 12 kB`` of a file, in bytes."""
     found = {}
     for line in Path(path).read_text().splitlines():
         name, _, rest = line.partition(":")
@@ -40,8 +40,8 @@ def _cgroup() -> int | None:
 
 
 def now() -> dict[str, float]:
-    """Bytes: of the process that are resident, of its page tables, of all kernel stacks of the machine, of its cgroup,
-    and the machine's that are not available any more."""
+    """Bytes of memory in use, by kind: "resident" and "page tables" of this process, "kernel stacks" of the whole machine,
+    "machine" (less what is available, so that differences count), and "cgroup" where the process's cgroup counts memory."""
     status = _fields("/proc/self/status", ("VmPTE",))
     machine = _fields("/proc/meminfo", ("KernelStack", "MemAvailable"))
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
@@ -57,5 +57,5 @@ def now() -> dict[str, float]:
 
 
 def grown(before: dict[str, float], after: dict[str, float], threads: int) -> dict[str, float]:
-    """Bytes a thread."""
+    """How much each kind has grown, in bytes a thread."""
     return {what: (after[what] - before[what]) / threads for what in before if what in after}

@@ -1,181 +1,183 @@
-"""The operations of the Python suites: each factory returns what does one operation, and what ends it."""
+"""The peers of the timed suites: each measures a block of samples of one case."""
 
 from __future__ import annotations
 
-import _thread
-import contextlib
-import ctypes
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from multiprocessing.pool import ThreadPool
-from typing import Any
+import errno
+import os
+import resource
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import kthreads
 from kthreads._native import ffi, lib
-from kthreads.bench.measure.suites import LOOP_WORK_NS
-
-Operation = Callable[[], object]
-Factory = Callable[[int], "contextlib.AbstractContextManager[Operation]"]
-
-
-class MissingError(Exception):
-    """A peer is not installed."""
+from kthreads.bench.measure import memory, operations
+from kthreads.bench.model.suites import LOOP_WORK_NS, WORK_NS, Case, Suite
+from kthreads.pools.settings import SPIN_NS
 
 
-def _address(name: str) -> int:
-    return int(ffi.cast("uintptr_t", ffi.addressof(lib, name)))
+class PeerError(Exception):
+    """A peer failed, or did less than it was asked to."""
 
 
-def _empty() -> kthreads.NativeFunction:
-    return kthreads.native(_address("kt_bench_empty"), "void(void)")
+class Peer(Protocol):
+    """One way to do the operation of a suite."""
+
+    def measure(self, case: Case, budget_ns: int) -> dict[str, Any]:
+        """Measures a block, and returns the fields of `Block` that the peer knows.
+
+        Args:
+            budget_ns: after which no further sample is begun.
+
+        Raises:
+            PeerError: the peer failed, or did less than it was asked to.
+        """
 
 
-def _work() -> kthreads.NativeFunction:
-    return kthreads.native(_address("kt_bench_work"), "void(long, long, long)")
+def _numbers_of(count: int, name: Callable[[int], Any]) -> dict[str, int]:
+    """The harness's number for each name."""
+    return {ffi.string(name(number)).decode(): number for number in range(count)}
 
 
-def nothing() -> None:
-    """The Python function that does as much as kt_bench_empty."""
+MAKERS = _numbers_of(lib.kt_bench_makers(), lib.kt_bench_maker_name)
+POOLS = _numbers_of(lib.kt_bench_pools(), lib.kt_bench_pool_name)
 
 
-# ---- Start and join --------------------------------------------------------------------------------------------------------
+def _request_of(case: Case, budget_ns: int, work_ns: int = 0) -> Any:
+    request = ffi.new("kt_bench_request *")
+    request.count, request.budget_ns, request.threads = case.count, budget_ns, case.threads
+    request.work_ns, request.gap_ns = work_ns, case.gap_ns
+    return request
 
 
-def _start(make: Callable[[], threading.Thread]) -> Factory:
-    def start_and_join() -> None:
-        thread = make()
-        thread.start()
-        thread.join()
-
-    return lambda threads: contextlib.nullcontext(start_and_join)
-
-
-@contextmanager
-def _start_new_thread(_: int) -> Iterator[Operation]:
-    done = _thread.allocate_lock()
-    run = lib.kt_bench_empty
-
-    def run_and_tell() -> None:
-        run()
-        done.release()
-
-    def start_and_join() -> None:
-        done.acquire()
-        _thread.start_new_thread(run_and_tell, ())
-        with done:
-            pass
-
-    yield start_and_join
+def _measured(case: Case, call: Callable[[Any, Any], int]) -> dict[str, Any]:
+    """The fields of a block that the harness in C measures by ``call(samples, block)``."""
+    samples, block = ffi.new("int64_t[]", case.count), ffi.new("kt_bench_block *")
+    code = call(samples, block)
+    if code == -errno.EPROTO:
+        raise PeerError("its functions did not run as often as they were started")
+    if code < 0:
+        raise PeerError(os.strerror(-code))
+    fields = ("wall_ns", "cpu_ns", "faults", "switches", "preemptions")
+    return {
+        "samples": ffi.unpack(samples, block.count) if block.count else [],
+        "seen": block.seen / max(1, block.count),
+        **{field: int(getattr(block, field)) for field in fields},
+    }
 
 
-# ---- Submit and result -----------------------------------------------------------------------------------------------------
+@dataclass
+class MakerPeer:
+    """A way to make threads, measured in C."""
+
+    suite: Suite
+    number: int
+
+    def measure(self, case: Case, budget_ns: int) -> dict[str, Any]:
+        code = getattr(lib, self.suite.code)
+        request = _request_of(case, budget_ns)
+        return _measured(case, lambda samples, block: lib.kt_bench_threads(code, self.number, request, samples, block))
 
 
-@contextmanager
-def _pool_submit(threads: int, function: Any) -> Iterator[Operation]:
-    with kthreads.Pool(threads) as pool:
-        yield lambda: pool.submit(function).result()
+@dataclass
+class PoolPeer:
+    """A pool of threads, measured in C."""
+
+    suite: Suite
+    handle: Any
+
+    def measure(self, case: Case, budget_ns: int) -> dict[str, Any]:
+        code = getattr(lib, self.suite.code)
+        request = _request_of(case, budget_ns, WORK_NS)
+        return _measured(case, lambda samples, block: lib.kt_bench_pool_run(code, self.handle, request, samples, block))
 
 
-@contextmanager
-def _executor_submit(threads: int, kind: Any, function: Any) -> Iterator[Operation]:
-    with kind(threads) as executor:
-        yield lambda: executor.submit(function).result()
+@dataclass
+class AlivePeer:
+    """A way to make threads, of which many are alive at once. A block has one sample, and the memory of each thread."""
+
+    number: int
+
+    def measure(self, case: Case, budget_ns: int) -> dict[str, Any]:
+        place, reached, ns = ffi.new("kt_bench_alive **"), ffi.new("size_t *"), ffi.new("int64_t *")
+        before, begin, cpu = memory.now(), time.perf_counter_ns(), time.process_time_ns()
+        if (code := lib.kt_bench_alive_start(place, self.number, case.threads, reached, ns)) < 0:
+            raise PeerError(os.strerror(-code))
+        after = memory.now()
+        stop_ns = lib.kt_bench_alive_stop(place[0])
+        lib.kt_trim()  # else the stacks that are kept would be missing from the memory of the next block
+        if reached[0] < case.threads:
+            raise PeerError(f"only {reached[0]:,} of {case.threads:,} threads could be started")
+        return {
+            "samples": [ns[0] // case.threads],
+            "wall_ns": time.perf_counter_ns() - begin,
+            "cpu_ns": time.process_time_ns() - cpu,
+            "more": {**memory.grown(before, after, case.threads), "stop ns": stop_ns / case.threads},
+        }
 
 
-@contextmanager
-def _thread_pool_apply(threads: int) -> Iterator[Operation]:
-    with ThreadPool(threads) as pool:
-        yield lambda: pool.apply(lib.kt_bench_empty)
+@dataclass
+class PythonPeer:
+    """An operation from Python.
+
+    Attributes:
+        work_ns: the work of one operation, which is taken off each sample.
+    """
+
+    operation: operations.Operation
+    work_ns: int
+
+    def measure(self, case: Case, budget_ns: int) -> dict[str, Any]:
+        lib.kt_bench_workers_seen()
+        samples: list[int] = []
+        operation, clock = self.operation, time.perf_counter_ns
+        overhead = int(lib.kt_bench_clock_overhead()) + int(lib.kt_bench_work_takes(self.work_ns))
+        before, begin, cpu = resource.getrusage(resource.RUSAGE_SELF), clock(), time.process_time_ns()
+        end = begin + budget_ns
+        while not samples or (len(samples) < case.count and clock() < end):
+            start = clock()
+            operation()
+            samples.append(clock() - start - overhead)
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        wall_ns, cpu_ns = clock() - begin, time.process_time_ns() - cpu
+        return {
+            "samples": samples,
+            "wall_ns": wall_ns,
+            "cpu_ns": cpu_ns,
+            "faults": after.ru_minflt - before.ru_minflt,
+            "switches": after.ru_nvcsw - before.ru_nvcsw,
+            "preemptions": after.ru_nivcsw - before.ru_nivcsw,
+            "seen": float(lib.kt_bench_workers_seen()),
+        }
 
 
-def _our_executor(threads: int) -> contextlib.AbstractContextManager[Operation]:
-    kind = getattr(kthreads, "ThreadPoolExecutor", None)
-    if kind is None:
-        raise MissingError("this version of kthreads has no executor")
-    return _executor_submit(threads, kind, _empty())
+def reason_missing(suite: Suite, peer: str) -> str | None:
+    """Why a peer cannot be measured on this machine, as far as that is known before it is opened; else None."""
+    number, reason = MAKERS.get(peer), ffi.NULL
+    if suite.family == "pools":
+        number, reason = POOLS.get(peer), lib.kt_bench_pool_missing(POOLS[peer])
+    elif suite.family in ("threads", "alive"):
+        reason = lib.kt_bench_maker_missing(number)
+    return None if reason == ffi.NULL else ffi.string(reason).decode()
 
 
-# ---- Loops: item i works, all in parallel -------------------------------------------------------------------------------------
+def open_peer(suite: Suite, peer: str, case: Case, stack: ExitStack) -> Peer:
+    """Opens a peer that is not missing; `stack` closes it.
 
-
-@contextmanager
-def _pool_loop(threads: int, *, prepared: bool) -> Iterator[Operation]:
-    work = _work()
-    with kthreads.Pool(threads) as pool:
-        if prepared:
-            yield pool.prepare(work, threads, LOOP_WORK_NS)
-        else:
-            yield lambda: pool.parallel_for(work, threads, LOOP_WORK_NS)
-
-
-def _item(number: int) -> None:
-    lib.kt_bench_work(number, number + 1, LOOP_WORK_NS)
-
-
-@contextmanager
-def _executor_loop(threads: int) -> Iterator[Operation]:
-    with ThreadPoolExecutor(threads) as executor:
-        yield lambda: list(executor.map(_item, range(threads)))
-
-
-@contextmanager
-def _thread_pool_loop(threads: int) -> Iterator[Operation]:
-    with ThreadPool(threads) as pool:
-        yield lambda: pool.map(_item, range(threads), chunksize=1)
-
-
-@contextmanager
-def _joblib_loop(threads: int) -> Iterator[Operation]:
-    try:
-        import joblib
-    except ImportError:
-        raise MissingError("joblib is not installed") from None
-    with joblib.Parallel(n_jobs=threads, backend="threading") as parallel:
-        yield lambda: parallel(joblib.delayed(_item)(number) for number in range(threads))
-
-
-@contextmanager
-def _numba_loop(threads: int) -> Iterator[Operation]:
-    try:
-        import numba
-    except ImportError:
-        raise MissingError("numba is not installed") from None
-    prototype = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
-    work, ns = prototype(_address("kt_bench_work")), LOOP_WORK_NS
-
-    @numba.njit(parallel=True, nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
-    def loop(count: int) -> None:
-        for number in numba.prange(count):
-            work(number, number + 1, ns)
-
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    yield lambda: loop(threads)
-
-
-PEERS: dict[str, dict[str, Factory]] = {
-    "py-start": {
-        "kthreads": _start(lambda: kthreads.Thread(_empty())),
-        "kthreads-reuse": _start(lambda: kthreads.Thread(_empty(), reuse=True)),
-        "kthreads-python": _start(lambda: kthreads.Thread(nothing)),
-        "threading": _start(lambda: threading.Thread(target=lib.kt_bench_empty)),
-        "_thread": _start_new_thread,
-    },
-    "py-submit": {
-        "kthreads": lambda threads: _pool_submit(threads, _empty()),
-        "kthreads-python": lambda threads: _pool_submit(threads, nothing),
-        "kthreads-executor": _our_executor,
-        "ThreadPoolExecutor": lambda threads: _executor_submit(threads, ThreadPoolExecutor, lib.kt_bench_empty),
-        "ThreadPool": _thread_pool_apply,
-    },
-    "py-loop": {
-        "kthreads": lambda threads: _pool_loop(threads, prepared=False),
-        "kthreads-prepared": lambda threads: _pool_loop(threads, prepared=True),
-        "ThreadPoolExecutor": _executor_loop,
-        "ThreadPool": _thread_pool_loop,
-        "joblib": _joblib_loop,
-        "numba": _numba_loop,
-    },
-}
+    Raises:
+        MissingError: a package is not installed.
+        PeerError: the peer cannot be opened.
+    """
+    if suite.family == "threads":
+        return MakerPeer(suite, MAKERS[peer])
+    if suite.family == "alive":
+        return AlivePeer(MAKERS[peer])
+    if suite.family == "pools":
+        place = ffi.new("kt_bench_pool **")
+        if (code := lib.kt_bench_pool_open(place, POOLS[peer], case.threads, SPIN_NS)) < 0:
+            raise PeerError(os.strerror(-code))
+        stack.callback(lib.kt_bench_pool_close, place[0])
+        return PoolPeer(suite, place[0])
+    operation = stack.enter_context(operations.OPERATIONS[suite.name][peer](case.threads))
+    return PythonPeer(operation, LOOP_WORK_NS if suite.name == "py-loop" else 0)

@@ -1,92 +1,54 @@
-"""Runs fresh processes that measure, one after another, and collects what they write."""
+"""Runs one fresh process for each job of a plan, and collects what they write."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import random
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
-from kthreads.bench.analysis.results import Block, Run
-from kthreads.bench.measure import calls, environment, shims
-from kthreads.bench.measure.suites import SUITES, SYSCALLS
-from kthreads.bench.measure.worker import Order, cases_of, rounds_of
+from kthreads import deadline
+from kthreads.bench.measure import environment, shims, syscalls
+from kthreads.bench.measure.job import Job
+from kthreads.bench.measure.plan import Plan
+from kthreads.bench.model.run import Block, Run
+from kthreads.bench.model.suites import SUITES, SYSCALLS
 from kthreads.pools.settings import SPIN_NS
 
-PROCESSES = 4
-QUICK_PROCESSES = 2
-QUICK_DIVISOR = 5
-QUICK_SECONDS = 15.0  # for the processes; what is before and after takes a few more
-FULL_SECONDS = 600.0  # of one process: more than any needs
-QUICK_CALLS = ("clone", "pthread", "bare")
+QUICK_SECONDS = 15.0  # for the processes; what goes before and after takes a few more
+QUICK_MAKERS = ("clone", "pthread", "bare")
 
 Progress = Callable[[float, str], None]
-"""Is told the part that is done, from 0 to 1, and of what."""
+"""Is told the part that is done, from 0 to 1, and what is being measured."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is to be measured.
-
-    Attributes:
-        suites: names, in order.
-        peers: only these; all when None.
-    """
-
-    suites: Sequence[str]
-    peers: Sequence[str] | None = None
-    quick: bool = False
-
-    @property
-    def timed(self) -> list[str]:
-        return [name for name in self.suites if name != SYSCALLS]
-
-    def orders(self, libraries: list[str]) -> Iterator[Order]:
-        """One for each fresh process. A quick run puts all suites into one process."""
-        chance = random.Random()
-        parts = [self.timed] if self.quick else [[name] for name in self.timed]
-        for process in range(QUICK_PROCESSES if self.quick else PROCESSES):
-            for part in parts:
-                for pinned in (False, True):
-                    if not part or (pinned and not any(SUITES[name].pins for name in part)):
-                        continue
-                    yield Order(
-                        part,
-                        None if self.peers is None else list(self.peers),
-                        process,
-                        pinned,
-                        libraries,
-                        QUICK_DIVISOR if self.quick else 1,
-                        FULL_SECONDS,
-                        chance.randrange(1 << 32),
-                    )
-
-
-def _expected(order: Order) -> int:
-    """Blocks that a process will write, at most."""
-    cpus = len(os.sched_getaffinity(0))
-    blocks = 0
-    for suite in map(SUITES.__getitem__, order.suites):
-        peers = [peer for peer in suite.peers if order.peers is None or peer in order.peers]
-        blocks += len(cases_of(suite, order, cpus)) * len(peers) * rounds_of(suite, order)
-    return max(1, blocks)
-
-
-def _share(orders: Sequence[Order], seconds: float) -> float:
-    """The part of the time that is left which the first of the processes that are left may take: those that are pinned
-    measure less."""
-    weights = [1 if order.pinned else 4 for order in orders]
+def share_of_time(jobs: Sequence[Job], seconds: float) -> float:
+    """The seconds, of those that are left, that the first of the remaining jobs may take. Pinned jobs measure less."""
+    weights = [1 if job.pinned else 4 for job in jobs]
     return max(0.5, seconds * weights[0] / sum(weights))
 
 
+def _most_blocks(job: Job) -> int:
+    """How many blocks a process writes at most."""
+    cpus = len(os.sched_getaffinity(0))
+    blocks = 0
+    for suite in map(SUITES.__getitem__, job.suites):
+        peers = [peer for peer in suite.peers if job.wants(peer)]
+        blocks += len(job.cases_of(suite, cpus)) * len(peers) * job.rounds_of(suite)
+    return max(1, blocks)
+
+
 class Runner:
-    """One run, from beginning to end. `run` holds what has been found so far, whatever happens."""
+    """Measures a plan.
+
+    Attributes:
+        run: what has been measured so far, also after an interrupt or an error.
+        failed: whether a peer or a process failed.
+    """
 
     def __init__(self, plan: Plan, progress: Progress = lambda part, what: None) -> None:
         self.plan, self.progress = plan, progress
@@ -96,27 +58,19 @@ class Runner:
         self.failed = False
 
     def measure(self) -> Run:
-        """Measures all of the plan. On KeyboardInterrupt, and after any error, `run` is as far as it came."""
-        end = time.monotonic() + QUICK_SECONDS if self.plan.quick else None
-        orders = list(self.plan.orders(self._shims()))
-        self._count_calls()
-        for number, order in enumerate(orders):
-            seconds = order.seconds if end is None else _share(orders[number:], end - time.monotonic())
-            self._process(replace(order, seconds=seconds), number / len(orders), 1 / len(orders))
+        """Measures all of the plan. After a KeyboardInterrupt, or any other exception, `run` has what was measured."""
+        end = deadline.after(QUICK_SECONDS if self.plan.quick else None)
+        jobs = list(self.plan.jobs(self.make_shims()))
+        self.count_syscalls()
+        for number, job in enumerate(jobs):
+            seconds = job.seconds if end is None else share_of_time(jobs[number:], deadline.left_ns(end) / 1e9)
+            self.run_process(replace(job, seconds=seconds), number / len(jobs), 1 / len(jobs))
         return self.run
 
-    def _note(self, note: str) -> None:
-        if note not in self.run.notes:
-            self.run.notes.append(note)
-
-    def _wants(self, peer: str) -> bool:
-        used = {peer for name in self.plan.timed for peer in SUITES[name].peers}
-        return peer in used and (self.plan.peers is None or peer in self.plan.peers)
-
-    def _shims(self) -> list[str]:
-        """The libraries of the peers in C++ that are wanted."""
+    def make_shims(self) -> list[str]:
+        """Compiles the libraries of the peers in C++ that the plan measures; returns their paths."""
         found = []
-        for peer in filter(self._wants, shims.LIBRARIES):
+        for peer in filter(self.plan.wants, shims.LIBRARIES):
             self.progress(0, f"compiling {peer}")
             try:
                 found.append(str(shims.make(peer)))
@@ -124,22 +78,28 @@ class Runner:
                 self.run.missing[peer] = str(error)
         return found
 
-    def _count_calls(self) -> None:
+    def count_syscalls(self) -> None:
+        """Counts the system calls of each maker, where the plan asks for them."""
         if SYSCALLS not in self.plan.suites:
             return
-        for maker in QUICK_CALLS if self.plan.quick else calls.MAKERS:
+        for maker in QUICK_MAKERS if self.plan.quick else syscalls.MAKERS:
             if self.plan.peers is not None and maker not in self.plan.peers:
                 continue
             self.progress(0, f"{SYSCALLS}: {maker}")
             try:
-                self.run.syscalls[maker] = calls.count_calls(maker)
-            except calls.TraceError as error:
+                self.run.syscalls[maker] = syscalls.count(maker)
+            except syscalls.TraceError as error:
                 self.run.missing[SYSCALLS] = str(error)
                 return
 
-    def _process(self, order: Order, done: float, share: float) -> None:
-        """Runs one process, and takes in each line as it comes."""
-        expected, blocks = _expected(order), 0
+    def run_process(self, job: Job, done: float, share: float) -> None:
+        """Runs one process, and takes each line as it comes.
+
+        Args:
+            done: the part of the run that is done.
+            share: the part of the run that this job is.
+        """
+        most, blocks = _most_blocks(job), 0
         process = subprocess.Popen(
             [sys.executable, "-m", "kthreads.bench.measure.worker"],
             stdin=subprocess.PIPE,
@@ -149,24 +109,25 @@ class Runner:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            with contextlib.suppress(BrokenPipeError):  # it has ended: with what status is looked at below
-                json.dump(asdict(order), process.stdin)
+            with contextlib.suppress(BrokenPipeError):  # the process has ended; its status is checked below
+                json.dump(asdict(job), process.stdin)
                 process.stdin.close()
             for line in process.stdout:
                 content = json.loads(line)
-                self._take(content)
+                self.take(content)
                 if "block" in content:
                     blocks += 1
                     what = f"{content['block']['suite']}: {content['block']['peer']}"
-                    self.progress(done + share * min(1, blocks / expected), what)
+                    self.progress(done + share * min(1, blocks / most), what)
             if process.wait() != 0:
-                self._fail(f"{', '.join(order.suites)}: the process that measured ended with {process.returncode}")
+                self._fail(f"{', '.join(job.suites)}: the process that measured ended with {process.returncode}")
         finally:
             process.kill()
             process.wait()
             process.stdout.close()
 
-    def _take(self, line: dict[str, Any]) -> None:
+    def take(self, line: dict[str, Any]) -> None:
+        """Adds a line that a process wrote to the run."""
         if "block" in line:
             self.run.blocks.append(Block(**line["block"]))
         elif "missing" in line:
@@ -176,7 +137,11 @@ class Runner:
         else:
             self.run.environment.setdefault("libraries", {}).update(line["libraries"])
             if line["over"]:
-                self._note("cut short: the time was over before all had been measured")
+                self._note("cut short: the time was over before everything had been measured")
+
+    def _note(self, note: str) -> None:
+        if note not in self.run.notes:
+            self.run.notes.append(note)
 
     def _fail(self, what: str) -> None:
         self.failed = True

@@ -1,4 +1,4 @@
-"""The libraries of the peers in C++, compiled where kthreads runs and kept for the next time."""
+"""The libraries of the peers in C++ (shims): compiled on the machine that measures, and cached."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIBRARIES = {"std-thread": ("std_thread.cpp", ()), "tbb": ("tbb.cpp", ("-ltbb",)
 
 
 class ShimError(Exception):
-    """Why a library could not be made."""
+    """A library could not be compiled."""
 
 
 def _cache() -> Path:
@@ -27,16 +27,16 @@ def _cache() -> Path:
 
 
 def _reason(errors: str) -> str:
-    """The first line of a compiler's messages that says what is wrong."""
+    """The first error among a compiler's messages."""
     lines = [line for line in errors.splitlines() if "error" in line]
     return lines[0].split("error:")[-1].strip() if lines else "the compiler failed"
 
 
 def make(peer: str) -> Path:
-    """The path of the library of a peer, made unless it is there.
+    """The path of the library of a peer, which is compiled unless it is cached.
 
     Raises:
-        ShimError: it could not be made.
+        ShimError: it could not be compiled.
     """
     source, options = LIBRARIES[peer]
     compiler = shutil.which(os.environ.get("CXX", "c++"))

@@ -1,0 +1,32 @@
+/* A wait that spins: `while (!done && kt__spin(&spin))`. */
+#ifndef KT_SPIN_H
+#define KT_SPIN_H
+
+#include "cpu.h"
+#include "base/futex.h"
+
+enum { KT_SPIN_LOOKS = 16 }; /* between two at the clock, which are dearer */
+
+struct kt__spin {
+    int64_t budget_ns;  /* from the first look at the clock on */
+    kt__deadline until; /* 0 before that look */
+    uint32_t looks;
+};
+
+/* A pause; false when the time is over. */
+static inline bool kt__spin(struct kt__spin *spin)
+{
+    if (++spin->looks % KT_SPIN_LOOKS == 0) {
+        int64_t now = kt__now();
+        if (spin->until == 0) {
+            spin->until = now + spin->budget_ns;
+        }
+        if (now >= spin->until) {
+            return false;
+        }
+    }
+    kt__pause();
+    return true;
+}
+
+#endif

@@ -1,0 +1,68 @@
+/* base/: what the rest of the engine stands on, and what knows nothing of threads, pools and processes:
+ * system calls, futexes, the mutex, the typed call, clone, the engine's locks and what a fork does to them.
+ * It may use arch/ alone.
+ *
+ * This file: system calls that return a negative errno value, as the kernel does. */
+#ifndef KT_SYSCALL_H
+#define KT_SYSCALL_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Numbers that headers of older kernels lack: the same on all architectures
+ * (include/uapi/asm-generic/unistd.h). */
+#ifndef SYS_open_tree
+#define SYS_open_tree  428
+#define SYS_move_mount 429
+#define SYS_fsopen     430
+#define SYS_fsconfig   431
+#define SYS_fsmount    432
+#endif
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
+enum { KT_MADV_GUARD_INSTALL = 102 /* MADV_GUARD_INSTALL, Linux 6.13 */ };
+
+#define kt__syscall(...) kt__negative_errno(syscall(__VA_ARGS__))
+
+static inline long kt__negative_errno(long result)
+{
+    return result < 0 ? -errno : result;
+}
+
+/* A refusal for want of something that may be there the next time: it says nothing about what was asked for.
+ */
+static inline bool kt__passes(long rc)
+{
+    return rc == -EAGAIN || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS || rc == -EINTR;
+}
+
+/* A kernel signal set: one bit a signal, 64 of them. glibc's sigset_t is larger, and its wrappers
+ * keep signals 32 and 33 for themselves; ours must not. */
+typedef uint64_t kt__signals;
+
+static inline void kt__set_signals(kt__signals set, kt__signals *old)
+{
+    syscall(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, &set, old, sizeof set);
+}
+
+#endif

@@ -1,0 +1,143 @@
+#include "libc/descriptor.h"
+
+#include "cpu.h"
+#include "base/mutex.h"
+
+#include <string.h>
+
+/* For pthread_create, where libc was not understood or carries a sanitizer's TLS. */
+enum { UNKNOWN_ROOM = 2 << 20 };
+
+static uintptr_t align_down(uintptr_t address, size_t alignment)
+{
+    return address & ~(uintptr_t)(alignment - 1);
+}
+
+static size_t alignment_of(const struct kt__libc *libc)
+{
+    return libc->found.tls_align > 64 ? libc->found.tls_align : 64;
+}
+
+size_t kt__descriptor_room(const struct kt__libc *libc)
+{
+    /* tls_size counts the descriptor on variant II, not on variant I; alignment costs twice at most. */
+    size_t room = libc->found.tls_size + libc->found.descriptor_size + 2 * alignment_of(libc);
+    return libc->found.tls_size ? room : UNKNOWN_ROOM;
+}
+
+/* Bytes of static TLS without the descriptor. */
+static size_t tls_size(const struct kt__libc *libc)
+{
+    return libc->found.tls_size - (KT_TLS_BELOW ? libc->found.descriptor_size : 0);
+}
+
+/* Where descriptor and thread pointer lie below `top` (nptl/allocatestack.c); returns the lowest byte
+ * of static TLS. */
+static char *lay_out(const struct kt__libc *libc, char *top, struct kt__descriptor *out)
+{
+    size_t alignment = alignment_of(libc);
+    uintptr_t end = (uintptr_t)top;
+    if (KT_TLS_BELOW) {
+        out->address = (char *)align_down(end - libc->found.descriptor_size, alignment);
+        out->tls = (uintptr_t)out->address;
+        char *tls_low = out->address - tls_size(libc);
+        out->stack_top = (char *)align_down((uintptr_t)tls_low, 64);
+        return tls_low;
+    }
+    out->tls = align_down(end - libc->found.tls_size, alignment);
+    out->address = (char *)out->tls - libc->found.descriptor_size;
+    out->stack_top = (char *)align_down((uintptr_t)out->address, 64);
+    return (char *)out->tls;
+}
+
+static void put_word(char *descriptor, size_t offset, const void *value)
+{
+    memcpy(descriptor + offset, &value, sizeof value);
+}
+
+static struct kt__ring *ring_of(const struct kt__libc *libc, char *descriptor)
+{
+    return (struct kt__ring *)(void *)(descriptor + libc->found.list_offset);
+}
+
+int32_t *kt__descriptor_tid(const struct kt__libc *libc, char *descriptor)
+{
+    return (int32_t *)(void *)(descriptor + libc->found.tid_offset);
+}
+
+/* Makes pointers of the template into the probe's descriptor point into this one. */
+static void rebase(const struct kt__libc *libc, char *descriptor)
+{
+    for (size_t i = 0; i < libc->rebased_count; i++) {
+        uintptr_t value;
+        memcpy(&value, descriptor + libc->rebased[i], sizeof value);
+        put_word(descriptor, libc->rebased[i], descriptor + (value - libc->template_address));
+    }
+}
+
+int kt__descriptor_make(const struct kt__libc *libc, char *low, size_t size, void *(*routine)(void *),
+                        void *argument, struct kt__descriptor *out)
+{
+    const kt_libc *found = &libc->found;
+    void *dtv;
+    char *tls_low = lay_out(libc, low + size, out);
+    if (!libc->threads) {
+        /* Room for libraries that are loaded later: libc fills it in on the threads of its list alone. */
+        memset(tls_low, 0, tls_size(libc));
+    }
+    if (!libc->allocate_tls((void *)out->tls)) {
+        return -ENOMEM;
+    }
+
+    /* On variant II the DTV pointer that allocate_tls has just stored is a field of the descriptor. */
+    memcpy(&dtv, out->address + libc->dtv_offset, sizeof dtv);
+    memcpy(out->address, libc->template, found->descriptor_size);
+    rebase(libc, out->address);
+    put_word(out->address, libc->dtv_offset, dtv);
+
+    *kt__descriptor_tid(libc, out->address) = 0; /* until clone stores it: nobody signals it */
+    put_word(out->address, found->start_routine_offset, (void *)(uintptr_t)routine);
+    put_word(out->address, found->start_routine_offset + 8, argument);
+    put_word(out->address, found->stack_block_offset, low);
+    put_word(out->address, found->stack_block_offset + 8, (void *)size);
+
+    /* Linked to itself where libc's list is not trusted: a fork in the thread unlinks it whatever. */
+    struct kt__ring *ring = ring_of(libc, out->address);
+    ring->next = ring->prev = ring;
+    return 0;
+}
+
+void kt__descriptor_drop(const struct kt__libc *libc, char *descriptor)
+{
+    char *tls = KT_TLS_BELOW ? descriptor : descriptor + libc->found.descriptor_size;
+    libc->deallocate_tls(tls, false);
+}
+
+void kt__descriptor_link(const struct kt__libc *libc, char *descriptor)
+{
+    struct kt__ring *head = libc->threads;
+    struct kt__ring *ring = ring_of(libc, descriptor);
+    if (!head) {
+        return;
+    }
+    kt__mutex_lock(libc->threads_lock);
+    ring->next = head->next;
+    ring->prev = head;
+    /* libc's signal-free readers hold the lock; a debugger may stop us anywhere and walks `next`. */
+    atomic_thread_fence(memory_order_release);
+    head->next->prev = ring;
+    head->next = ring;
+    kt__mutex_unlock(libc->threads_lock);
+}
+
+void kt__descriptor_unlink(const struct kt__libc *libc, char *descriptor)
+{
+    struct kt__ring *ring = ring_of(libc, descriptor);
+    if (!libc->threads) {
+        return;
+    }
+    kt__mutex_lock(libc->threads_lock);
+    ring->next->prev = ring->prev;
+    ring->prev->next = ring->next;
+    kt__mutex_unlock(libc->threads_lock);
+}

@@ -1,0 +1,415 @@
+/* Finding out what a thread of this libc is made of (glibc 2.34 and later).
+ *
+ * Nothing here is compiled in: sizes and offsets come from the tables that libc exports for
+ * debuggers (nptl_db), functions by dlsym, and the rest from a probe: a pthread on a stack whose
+ * address and size we know, which looks at its own descriptor. Whatever can be told twice is compared; a
+ * mismatch names the thing and no thread is made.
+ *
+ * The caller may be the constructor of a library, or called by dl_iterate_phdr, and hold locks of the loader
+ * while it waits for the probe. So the probe makes notes and nothing else; all that needs the loader, such as
+ * the look at unwind tables, is done by the caller before and after. */
+#define _GNU_SOURCE
+#include "libc/libc.h"
+
+#include "base/mutex.h"
+
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define SIGNAL_BIT(signal) ((kt__signals)1 << ((signal) - 1))
+
+enum { SIGNAL_CANCEL = 32, SIGNAL_SETXID = 33 }; /* glibc: sysdeps/unix/sysv/linux/internal-signals.h */
+
+struct kt__libc kt__libc;
+
+const kt__signals kt__thread_signals =
+    ~(SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGILL) |
+      SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGABRT) | SIGNAL_BIT(SIGNAL_CANCEL) | SIGNAL_BIT(SIGNAL_SETXID) |
+      SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP) /* which the kernel leaves out of any mask */);
+
+/* libgcc: where the function around an address begins, by its unwind table. */
+extern void *_Unwind_FindEnclosingFunction(void *address);
+
+/* What libc tells debuggers of a field (nptl_db/structs.def). */
+struct field {
+    uint32_t bits, count, offset;
+};
+
+/* ---- Symbols -------------------------------------------------------------------------------- */
+
+static void *symbol(const char *name, const char **missing)
+{
+    void *address = dlsym(RTLD_DEFAULT, name);
+    if (!address && !*missing) {
+        *missing = name;
+    }
+    return address;
+}
+
+static size_t field_offset(const char *name, uint32_t bits, const char **missing)
+{
+    const struct field *field = symbol(name, missing);
+    if (field && bits && field->bits != bits && !*missing) {
+        *missing = name;
+    }
+    return field ? field->offset : 0;
+}
+
+static void find_functions(struct kt__libc *libc, const char **missing)
+{
+    *(void **)&libc->allocate_tls = symbol("_dl_allocate_tls", missing);
+    *(void **)&libc->deallocate_tls = symbol("_dl_deallocate_tls", missing);
+    libc->thread_count = symbol("__nptl_nthreads", missing);
+
+    void (*static_info)(size_t *, size_t *);
+    *(void **)&static_info = symbol("_dl_get_tls_static_info", missing);
+    if (static_info) {
+        static_info(&libc->found.tls_size, &libc->found.tls_align);
+    }
+
+    static const char *const own[] = {"malloc_usable_size", "_rtld_global"};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        Dl_info info;
+        void *address = symbol(own[i], missing);
+        if (address && dladdr(address, &info)) {
+            libc->own_modules[i] = (uintptr_t)info.dli_fbase;
+        }
+    }
+}
+
+static void find_fields(struct kt__libc *libc, const char **missing)
+{
+    const uint32_t *size = symbol("_thread_db_sizeof_pthread", missing);
+    kt_libc *found = &libc->found;
+    found->descriptor_size = size ? *size : 0;
+    found->tid_offset = field_offset("_thread_db_pthread_tid", 32, missing);
+    found->list_offset = field_offset("_thread_db_pthread_list", 128, missing);
+    found->specific_offset = field_offset("_thread_db_pthread_specific", 0, missing);
+    found->start_routine_offset = field_offset("_thread_db_pthread_start_routine", 64, missing);
+    libc->dtv_offset = field_offset("_thread_db_pthread_dtvp", 64, missing);
+}
+
+/* Without these a thread ends as it should, but cannot be started afresh. */
+static void find_what_makes_fresh(struct kt__libc *libc)
+{
+    static const struct {
+        const char *name;
+        struct field is;
+    } layouts[] = {
+        {"_thread_db_dtv_slotinfo_list_len", {64, 1, offsetof(struct kt__slots, length)}},
+        {"_thread_db_dtv_slotinfo_list_next", {64, 1, offsetof(struct kt__slots, next)}},
+        {"_thread_db_dtv_slotinfo_list_slotinfo", {128, 0, offsetof(struct kt__slots, slot)}},
+        {"_thread_db_dtv_slotinfo_gen", {64, 1, offsetof(struct kt__slot, generation)}},
+        {"_thread_db_dtv_slotinfo_map", {64, 1, offsetof(struct kt__slot, module)}},
+        {"_thread_db_dtv_t_counter", {64, 1, 0}},
+        {"_thread_db_dtv_t_pointer_val", {64, 1, 0}},
+        {"_thread_db_pthread_key_data_seq", {64, 1, offsetof(struct kt__value, sequence)}},
+        {"_thread_db_pthread_key_data_data", {64, 1, offsetof(struct kt__value, data)}},
+        {"_thread_db_pthread_key_struct_seq", {64, 1, offsetof(struct kt__key, sequence)}},
+        {"_thread_db_pthread_key_struct_destr", {64, 1, offsetof(struct kt__key, destructor)}},
+        {"_thread_db___pthread_keys", {128, KT_KEY_BLOCKS * KT_KEYS_A_BLOCK, 0}},
+    };
+    const char *missing = NULL;
+    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
+        const struct field *field = symbol(layouts[i].name, &missing);
+        if (!field || memcmp(field, &layouts[i].is, sizeof *field) != 0) {
+            return;
+        }
+    }
+    *(void **)&libc->call_tls_destructors = symbol("__call_tls_dtors", &missing);
+    libc->keys = symbol("__pthread_keys", &missing);
+    char *global = symbol("_rtld_global", &missing);
+    size_t slots = field_offset("_thread_db_rtld_global__dl_tls_dtv_slotinfo_list", 64, &missing);
+    if (!missing) {
+        libc->slots = (struct kt__slots *const *)(void *)(global + slots);
+        libc->found.destructors = 1;
+    }
+}
+
+enum { /* of _rtld_global, from _dl_stack_used on; unchanged from glibc 2.34 to 2.43 */
+       USER_AFTER_USED = 16,
+       IN_FLIGHT_AFTER_USED = 56,
+       LOCK_AFTER_USED = 64,
+       RING_MAX = 1 << 20
+};
+
+/* Where libc's list of threads seems to be: NULL where that cannot be told. */
+static char *find_list(void)
+{
+    const char *missing = NULL;
+    char *global = symbol("_rtld_global", &missing);
+    size_t used = field_offset("_thread_db_rtld_global__dl_stack_used", 128, &missing);
+    size_t user = field_offset("_thread_db_rtld_global__dl_stack_user", 128, &missing);
+    return missing || user != used + USER_AFTER_USED ? NULL : global + used;
+}
+
+/* ---- The probe ------------------------------------------------------------------------------- */
+
+enum { PROBE_STACK_SIZE = 0x31c40 }; /* odd enough to be recognised in the descriptor */
+
+struct probe {
+    struct kt__libc *libc;
+    char *stack;
+    char *list; /* from find_list */
+
+    /* What the probe notes: its descriptor goes to libc->template. */
+    char *descriptor;
+    void *return_address; /* in start_thread */
+    const char *robust_list;
+    kt__signals mask;
+    int32_t tid;
+    bool is_listed;
+};
+
+/* The list is empty, so its head points to itself. Emulators that have no robust lists do not tell where
+ * it is; then it must be where it is on all 64-bit architectures, behind tid and robust_prev. */
+static const char *robust_list_of(const struct probe *probe)
+{
+    const char *head = NULL;
+    size_t length = 0;
+    if (kt__syscall(SYS_get_robust_list, 0, &head, &length) == -ENOSYS) {
+        head = probe->descriptor + probe->libc->found.tid_offset + 16;
+    }
+    return head;
+}
+
+static bool ring_holds(const struct kt__ring *head, const struct kt__ring *member)
+{
+    bool held = false;
+    const struct kt__ring *at = head;
+    for (size_t i = 0; i < RING_MAX; i++) {
+        if (!at->next || at->next->prev != at) {
+            return false;
+        }
+        at = at->next;
+        if (at == head) {
+            return held;
+        }
+        held |= at == member;
+    }
+    return false;
+}
+
+/* As kt__mutex_lock; but what has another value than a lock can have, or does not come free in a second, is
+ * none. */
+static bool locked(kt__word *lock)
+{
+    const int64_t a_second = 1000000000, a_while = 1000000;
+    kt__deadline deadline = kt__deadline_after(a_second);
+    uint32_t state = 0;
+    while (!atomic_compare_exchange_strong(lock, &state, 1)) {
+        if (state > 2 || kt__now() > deadline) {
+            return false;
+        }
+        kt__futex_wait(lock, state, KT_FUTEX_PRIVATE, kt__deadline_after(a_while));
+        state = 0;
+    }
+    return true;
+}
+
+/* Whether the list is what we take it for: the probe is found on it, and the words beside it look like what
+ * they should be. Others may change it, hence the lock. */
+static bool is_listed(const struct probe *probe)
+{
+    kt__word *lock = (void *)(probe->list + LOCK_AFTER_USED);
+    const uintptr_t *in_flight = (void *)(probe->list + IN_FLIGHT_AFTER_USED);
+    const void *ring = probe->descriptor + probe->libc->found.list_offset;
+    if (!locked(lock)) {
+        return false;
+    }
+    bool listed = *in_flight == 0 && ring_holds((void *)(probe->list + USER_AFTER_USED), ring);
+    kt__mutex_unlock(lock);
+    return listed;
+}
+
+static __attribute__((noinline)) void *probe_main(void *argument)
+{
+    struct probe *probe = argument;
+    probe->descriptor = (char *)pthread_self();
+    probe->return_address = __builtin_return_address(0);
+    probe->tid = (int32_t)syscall(SYS_gettid);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &probe->mask, sizeof probe->mask);
+    probe->robust_list = robust_list_of(probe);
+    memcpy(probe->libc->template, probe->descriptor, probe->libc->found.descriptor_size);
+    probe->is_listed = probe->list && is_listed(probe);
+    return NULL;
+}
+
+/* Sanitizers and tools put their own pthread_create before libc's, and their own function before ours. */
+static int create(pthread_t *thread, const pthread_attr_t *attributes, struct probe *probe)
+{
+    int (*libc_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = pthread_create;
+    void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    if (libc) {
+        *(void **)&libc_create = dlsym(libc, "pthread_create");
+        dlclose(libc);
+    }
+    return libc_create(thread, attributes, probe_main, probe);
+}
+
+static int run_probe(struct probe *probe)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    kt__signals old;
+    int rc = pthread_attr_init(&attributes);
+    if (rc != 0) {
+        return -rc;
+    }
+    rc = pthread_attr_setstack(&attributes, probe->stack, PROBE_STACK_SIZE);
+    if (rc == 0) {
+        /* libc stores its creator's mask in the descriptor for the new thread to begin with: so
+         * the template comes to hold the mask of all threads of ours. */
+        kt__set_signals(kt__thread_signals, &old);
+        rc = create(&thread, &attributes, probe);
+        kt__set_signals(old, NULL);
+    }
+    if (rc == 0) {
+        rc = pthread_join(thread, NULL);
+    }
+    pthread_attr_destroy(&attributes);
+    return -rc;
+}
+
+/* ---- What its notes say -------------------------------------------------------------------------- */
+
+static void *word_at(const char *base, size_t offset)
+{
+    void *word;
+    memcpy(&word, base + offset, sizeof word);
+    return word;
+}
+
+/* The stack block and, right behind it, its size. */
+static size_t find_stack_block(const struct kt__libc *libc, const char *stack)
+{
+    for (size_t at = 0; at + 16 <= libc->found.descriptor_size; at += 8) {
+        if (word_at(libc->template, at) == stack &&
+            (uintptr_t)word_at(libc->template, at + 8) == PROBE_STACK_SIZE) {
+            return at;
+        }
+    }
+    return 0;
+}
+
+static size_t find_robust_list(const struct probe *probe)
+{
+    enum { LENGTH = 24 };
+    uintptr_t offset = (uintptr_t)probe->robust_list - (uintptr_t)probe->descriptor;
+    bool inside =
+        offset < probe->libc->found.descriptor_size && offset + LENGTH <= probe->libc->found.descriptor_size;
+    return inside && word_at(probe->libc->template, offset) == probe->robust_list ? offset : 0;
+}
+
+static bool note_rebased_words(struct kt__libc *libc)
+{
+    size_t size = libc->found.descriptor_size;
+    for (size_t at = 0; at + 8 <= size; at += 8) {
+        uintptr_t value = (uintptr_t)word_at(libc->template, at);
+        if (value < libc->template_address || value >= libc->template_address + size) {
+            continue;
+        }
+        if (libc->rebased_count == KT_REBASED_MAX) {
+            return false;
+        }
+        libc->rebased[libc->rebased_count++] = (uint16_t)at;
+    }
+    return true;
+}
+
+static void trust_list(struct probe *probe)
+{
+    if (probe->is_listed) {
+        probe->libc->threads = (void *)(probe->list + USER_AFTER_USED);
+        probe->libc->threads_lock = (void *)(probe->list + LOCK_AFTER_USED);
+        probe->libc->found.linked = 1;
+    }
+}
+
+/* The name of what is not as it should be, or NULL. */
+static const char *understand(struct probe *probe)
+{
+    struct kt__libc *libc = probe->libc;
+    kt_libc *found = &libc->found;
+    int32_t tid;
+
+    libc->template_address = (uintptr_t)probe->descriptor;
+    found->stack_block_offset = find_stack_block(libc, probe->stack);
+    found->robust_list_offset = find_robust_list(probe);
+    found->start_thread = (uintptr_t)_Unwind_FindEnclosingFunction(probe->return_address);
+    libc->start_thread = (void (*)(void *))found->start_thread;
+    memcpy(&tid, libc->template + found->tid_offset, sizeof tid);
+    trust_list(probe);
+
+    const char *specific = word_at(libc->template, found->specific_offset);
+    const struct {
+        bool holds;
+        const char *name;
+    } checks[] = {
+        {note_rebased_words(libc), "pointers of struct pthread into itself"},
+        {found->stack_block_offset, "stackblock of struct pthread"},
+        {found->robust_list_offset, "robust_head of struct pthread"},
+        {found->start_thread && (uintptr_t)probe->return_address - found->start_thread < 4096,
+         "start_thread"},
+        {tid == probe->tid, "tid of struct pthread"},
+        {(uint32_t)probe->mask ==
+             (uint32_t)kt__thread_signals, /* emulators keep a few high signals to themselves */
+         "signal mask of a new thread"},
+        {word_at(libc->template, found->start_routine_offset) == (void *)(uintptr_t)probe_main &&
+             word_at(libc->template, found->start_routine_offset + 8) == probe,
+         "start_routine of struct pthread"},
+        {specific > probe->descriptor && specific < probe->descriptor + found->descriptor_size,
+         "specific of struct pthread"},
+    };
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        if (!checks[i].holds) {
+            return checks[i].name;
+        }
+    }
+    return NULL;
+}
+
+/* ---- All together --------------------------------------------------------------------------------- */
+
+static int probe_with(struct probe *probe, const char **missing)
+{
+    int rc = run_probe(probe);
+    if (rc < 0) {
+        return rc; /* no thread at all can be made: that is not about libc, and need not stay so */
+    }
+    *missing = understand(probe);
+    return *missing ? -ENOTSUP : 0;
+}
+
+int kt__libc_find(struct kt__libc *libc, const char **missing)
+{
+    *libc = (struct kt__libc){0};
+    *missing = NULL;
+    find_functions(libc, missing);
+    find_fields(libc, missing);
+    if (*missing) {
+        return -ENOTSUP;
+    }
+    find_what_makes_fresh(libc);
+    int rc = -ENOMEM;
+    libc->template = malloc(libc->found.descriptor_size);
+    void *stack = mmap(NULL, PROBE_STACK_SIZE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+    if (libc->template && stack != MAP_FAILED) {
+        struct probe probe = {.libc = libc, .stack = stack, .list = find_list()};
+        rc = probe_with(&probe, missing);
+    }
+    if (stack != MAP_FAILED) {
+        munmap(stack, PROBE_STACK_SIZE);
+    }
+    return rc;
+}
+
+void kt__libc_drop(struct kt__libc *libc)
+{
+    free(libc->template);
+    libc->template = NULL;
+}

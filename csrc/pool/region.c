@@ -1,0 +1,377 @@
+/* The open region (pool.h): shares of a loop, and the gate that its workers enter and leave by. */
+#define _GNU_SOURCE
+#include "pool/loop.h"
+#include "pool/queue.h"
+
+#include "base/spin.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+enum {
+    /* A wake-up costs who wakes 5 us, and the woken begins 10 to 40 us later: for less work than this it does
+     * not pay. What was once known to be so little, and is more, is shared after the second time. */
+    LITTLE_WORK_NS = 30000,
+    WAKE_AFTER_NS = 10000,
+    TINY_WORK_NS = 2000,  /* twice what it costs to share it with one who spins */
+    UNIT_LEAST_NS = 1000, /* twenty times what it costs to hand one out */
+};
+
+/* Orders are relaxed: a share holds numbers only, and everything that they stand for is older than the gate.
+ * A word that has changed and changed back stands for the same units, which nobody has run. */
+static uint64_t share(uint64_t begin, uint64_t end)
+{
+    return end << 32 | begin;
+}
+
+static bool take_first(_Atomic(uint64_t) *from, uint64_t *unit)
+{
+    uint64_t old = atomic_load_explicit(from, memory_order_relaxed);
+    while ((uint32_t)old < old >> 32) {
+        if (atomic_compare_exchange_weak_explicit(from, &old, old + 1, memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+            *unit = (uint32_t)old;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes the last half of a share that is not one's own: its first unit to run now, the others into `own`,
+ * which is empty, so that nobody else changes it. */
+static bool steal(_Atomic(uint64_t) *from, _Atomic(uint64_t) *own, uint64_t *unit)
+{
+    uint64_t old = atomic_load_explicit(from, memory_order_relaxed);
+    while ((uint32_t)old < old >> 32) {
+        uint64_t begin = (uint32_t)old, end = old >> 32;
+        uint64_t middle = begin + (end - begin) / 2;
+        if (atomic_compare_exchange_weak_explicit(from, &old, share(begin, middle), memory_order_relaxed,
+                                                  memory_order_relaxed)) {
+            atomic_store_explicit(own, share(middle + 1, end), memory_order_relaxed);
+            *unit = middle;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool next_unit(const struct kt__part *part, uint64_t *unit)
+{
+    struct kt_pool *pool = part->pool;
+    struct kt__worker *self = &pool->worker[part->number];
+    if (kt__loop_stopped(part->loop)) {
+        return false;
+    }
+    if (take_first(&self->share, unit)) {
+        return true;
+    }
+    /* Nobody else is in it; or somebody has looked already and found nothing. The others' lines are left
+     * alone. */
+    if (!(atomic_load_explicit(&pool->gate, memory_order_relaxed) & KT_GATE_OPEN)) {
+        return false;
+    }
+    for (uint32_t i = 1; i < pool->members; i++) {
+        struct kt__worker *other = &pool->worker[(part->number + i) % pool->members];
+        if (steal(&other->share, &self->share, unit)) {
+            kt__count(&self->counters.steals);
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t run_next(struct kt__part *part, uint64_t unit)
+{
+    kt__count(&part->pool->worker[part->number].counters.chunks);
+    return kt__part_run(part, unit);
+}
+
+#define ONE_ENTERS (((uint64_t)1 << KT_GATE_ENTERED_SHIFT) + 1)
+
+static bool lets_in(uint64_t gate, const struct kt__worker *worker)
+{
+    return gate & KT_GATE_OPEN && worker->number < (gate >> KT_GATE_LIMIT_SHIFT & 0xffff) && !worker->unfit;
+}
+
+bool kt__loop_is_open(const struct kt__worker *worker)
+{
+    return lets_in(atomic_load(&worker->pool->gate), worker);
+}
+
+static bool enter(struct kt__worker *worker)
+{
+    _Atomic(uint64_t) *gate = &worker->pool->gate;
+    uint64_t old = atomic_load_explicit(gate, memory_order_relaxed);
+    while (lets_in(old, worker)) {
+        /* Acquire: the loop is seen as it was when the gate was opened. */
+        if (atomic_compare_exchange_weak_explicit(gate, &old, old + ONE_ENTERS, memory_order_acquire,
+                                                  memory_order_relaxed)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* There is no work left: nobody else need enter. */
+static void leave_and_close(struct kt__worker *worker)
+{
+    struct kt_pool *pool = worker->pool;
+    uint64_t old = atomic_load_explicit(&pool->gate, memory_order_relaxed);
+    /* Release, for the caller to see what was done; sequentially consistent, as the caller's store to
+     * `caller_sleeps` and load of the gate are: one of the two sees the other. */
+    while (!atomic_compare_exchange_weak(&pool->gate, &old, (old & ~KT_GATE_OPEN) - 1)) {
+    }
+    if ((old & KT_GATE_INSIDE) == 1 && atomic_load(&pool->caller_sleeps)) {
+        atomic_store(&pool->caller_sleeps, 0);
+        kt__futex_wake(&pool->caller_sleeps, 1, KT_FUTEX_PRIVATE);
+    }
+}
+
+bool kt__loop_join(struct kt__worker *worker)
+{
+    struct kt_pool *pool = worker->pool;
+    uint64_t unit, generation = worker->generation;
+    if (!enter(worker)) {
+        return false;
+    }
+    if (atomic_load_explicit(&pool->waking, memory_order_relaxed)) {
+        kt__wake(pool, 1, pool->members - 1, 2);
+    }
+    if (kt__tasks_wait(pool)) { /* somebody may have counted on this worker for them */
+        kt__wake(pool, 1, pool->workers, 1);
+    }
+    struct kt__part part = kt__part_of(pool, pool->loop, worker->number);
+    kt__count(&worker->counters.regions);
+    while (next_unit(&part, &unit)) {
+        run_next(&part, unit);
+    }
+    if (generation == pool->generation) { /* else this is a forked child, whose gate does not count it */
+        leave_and_close(worker);
+    }
+    return true;
+}
+
+bool kt__gate_try(struct kt_pool *pool)
+{
+    uint32_t free = 0;
+    /* Acquire: the last caller's estimate is seen, and its region is over. */
+    return atomic_compare_exchange_strong_explicit(&pool->busy, &free, 1, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+int kt__gate_take(struct kt_pool *pool, int64_t timeout_ns)
+{
+    uint32_t free = 0;
+    kt__deadline deadline = kt__deadline_after(timeout_ns);
+    if (atomic_compare_exchange_strong_explicit(&pool->busy, &free, 1, memory_order_acquire,
+                                                memory_order_relaxed)) {
+        return 0;
+    }
+    while (atomic_exchange_explicit(&pool->busy, 2, memory_order_acquire) != 0) {
+        int rc = kt__futex_wait(&pool->busy, 2, KT_FUTEX_PRIVATE, deadline);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+void kt__gate_give(struct kt_pool *pool)
+{
+    atomic_store_explicit(&pool->caller, 0, memory_order_relaxed);
+    if (atomic_exchange_explicit(&pool->busy, 0, memory_order_release) == 2) {
+        kt__futex_wake(&pool->busy, 1, KT_FUTEX_PRIVATE);
+    }
+}
+
+static void wake_members(struct kt_pool *pool)
+{
+    atomic_store_explicit(&pool->waking, 1, memory_order_relaxed);
+    kt__wake(pool, 1, pool->members - 1, 2);
+}
+
+/* What this loop would take one thread alone, from its last run; negative when that was another one. */
+static int64_t known_work_ns(const struct kt_pool *pool, const struct kt_loop *loop)
+{
+    bool same = pool->last_function == loop->call.function && pool->last_count == loop->count;
+    return same ? pool->last_work_ns : -1;
+}
+
+/* Larger units, where nobody has set their size and they are known to take less than is worth handing out. */
+static void enlarge_units(const struct kt_pool *pool, struct kt_loop *loop, uint32_t members)
+{
+    int64_t known = known_work_ns(pool, loop);
+    if (loop->grain == 0 && known >= 0) {
+        uint64_t most = loop->count / members;
+        uint64_t worth = (uint64_t)((double)loop->count * UNIT_LEAST_NS / (double)(known + 1));
+        worth = worth < most ? worth : most;
+        loop->unit = worth > loop->unit ? worth : loop->unit;
+    }
+}
+
+/* Who comes to a loop as it begins. */
+enum company { NOBODY, WHO_IS_AWAKE, ONE_MORE, ALL };
+
+static enum company company_for(const struct kt_pool *pool, const struct kt_loop *loop, uint32_t members)
+{
+    int64_t known = known_work_ns(pool, loop);
+    if (known < 0 || known >= LITTLE_WORK_NS) {
+        return ALL;
+    }
+    if (known < TINY_WORK_NS) {
+        return NOBODY;
+    }
+    uint32_t awake = members - 1 - kt__asleep(pool, members - 1); /* and spinning, or at tasks */
+    uint32_t useful = (members < pool->cpus ? members : pool->cpus) - 1;
+    /* One loop soon after the other: it pays to have a worker that spins meet the next one. */
+    if (awake < useful && pool->begun_at - pool->ended_at < pool->spin_ns) {
+        return ONE_MORE;
+    }
+    return awake ? WHO_IS_AWAKE : NOBODY;
+}
+
+/* Shares for all, and the gate open; or all for the caller, who opens it when it takes longer. */
+static void hand_out(struct kt_pool *pool, uint64_t units, uint32_t members, enum company company)
+{
+    uint64_t limit = (uint64_t)members << KT_GATE_LIMIT_SHIFT;
+    if (company == NOBODY) {
+        atomic_store_explicit(&pool->worker[0].share, share(0, units), memory_order_relaxed);
+        atomic_store(&pool->gate, limit);
+        return;
+    }
+    for (uint32_t i = 0; i < members; i++) {
+        atomic_store_explicit(&pool->worker[i].share, share(units * i / members, units * (i + 1) / members),
+                              memory_order_relaxed);
+    }
+    kt__note_client(pool, true);
+    kt__publish(&pool->gate, KT_GATE_OPEN | limit);
+}
+
+void kt__region_open(struct kt_pool *pool, struct kt_loop *loop, uint32_t members)
+{
+    pool->trace_begin = kt__trace_begin(pool);
+    pool->begun_at = kt__now();
+    pool->own = 0;
+    pool->loop = loop;
+    pool->members = members;
+    atomic_store_explicit(&pool->caller, (uintptr_t)pthread_self(), memory_order_relaxed);
+    atomic_store_explicit(&pool->waking, 0, memory_order_relaxed);
+    enlarge_units(pool, loop, members);
+    enum company company = company_for(pool, loop, members);
+    hand_out(pool, kt__loop_units(loop), members, company);
+    kt__count(&pool->worker[0].counters.regions);
+    if (company == ALL) {
+        wake_members(pool);
+    } else if (company == ONE_MORE) {
+        kt__wake(pool, 1, members - 1, 1);
+    }
+}
+
+static uint32_t inside(const struct kt_pool *pool)
+{
+    return atomic_load(&pool->gate) & KT_GATE_INSIDE; /* acquires what those who left did */
+}
+
+/* Their last chunks: spinning pays unless they wait for this very CPU. */
+static void spin_for_others(struct kt_pool *pool)
+{
+    struct kt__spin spin = {.budget_ns = pool->members <= pool->cpus ? pool->spin_ns : 0};
+    while (inside(pool) && kt__spin(&spin)) {
+    }
+}
+
+static int wait_for_others(struct kt_pool *pool, kt__deadline deadline)
+{
+    spin_for_others(pool);
+    while (inside(pool)) {
+        kt__publish(&pool->caller_sleeps, 1);
+        if (!inside(pool)) {
+            break;
+        }
+        int rc = kt__futex_wait(&pool->caller_sleeps, 1, KT_FUTEX_PRIVATE, deadline);
+        if (rc < 0) {
+            return -ETIMEDOUT; /* a signal, too, is a reason to call again */
+        }
+    }
+    if (atomic_load_explicit(&pool->caller_sleeps, memory_order_relaxed)) {
+        atomic_store_explicit(&pool->caller_sleeps, 0, memory_order_relaxed);
+    }
+    return 0;
+}
+
+/* Items that nobody has taken. */
+static uint64_t items_left(const struct kt_pool *pool, const struct kt_loop *loop)
+{
+    uint64_t items = 0;
+    for (uint32_t i = 0; i < pool->members; i++) {
+        uint64_t left = atomic_load_explicit(&pool->worker[i].share, memory_order_relaxed);
+        uint64_t begin = (uint32_t)left * loop->unit, end = (left >> 32) * loop->unit;
+        end = end < loop->count ? end : loop->count; /* the last unit may be smaller */
+        items += begin < end ? end - begin : 0;
+    }
+    return items;
+}
+
+/* For the next loop: how long one thread alone would have taken, of whose items the caller ran `own`. */
+static void remember(struct kt_pool *pool, const struct kt_loop *loop, uint64_t own)
+{
+    pool->ended_at = kt__now();
+    pool->last_function = own ? loop->call.function : NULL;
+    pool->last_count = loop->count;
+    pool->last_work_ns =
+        own ? (int64_t)((double)(pool->ended_at - pool->begun_at) * (double)loop->count / (double)own) : 0;
+}
+
+static int close_region(struct kt_pool *pool, struct kt_loop *loop)
+{
+    loop->done = loop->count;
+    if (kt__loop_stopped(loop)) { /* who stops takes no unit, and runs each that it took */
+        uint64_t not_done = items_left(pool, loop) + loop->undone;
+        loop->done -= not_done < loop->count ? not_done : loop->count;
+        for (uint32_t i = 0; i < pool->members; i++) { /* between two loops all shares are empty */
+            atomic_store_explicit(&pool->worker[i].share, 0, memory_order_relaxed);
+        }
+    }
+    uint64_t gate = atomic_load_explicit(&pool->gate, memory_order_relaxed);
+    loop->took_part = 1 + (uint32_t)(gate >> KT_GATE_ENTERED_SHIFT);
+    remember(pool, loop, pool->own);
+    kt__trace_end(pool, pool->trace_begin, KT_EVENT_LOOP, 0, loop->begin, loop->end);
+    kt__gate_give(pool);
+    return kt__loop_result(loop);
+}
+
+/* In a loop that began without others: calls them where it takes longer than was known, and there is
+ * something for them. */
+static void wake_late(struct kt_pool *pool, int64_t now)
+{
+    if (now - pool->begun_at > WAKE_AFTER_NS && items_left(pool, pool->loop) > 0) {
+        atomic_fetch_or(&pool->gate, KT_GATE_OPEN);
+        wake_members(pool);
+    }
+}
+
+int kt__region_run(struct kt_pool *pool, struct kt_loop *loop, kt__deadline deadline)
+{
+    struct kt__part part = kt__part_of(pool, loop, 0);
+    uint64_t unit;
+    while (next_unit(&part, &unit)) {
+        pool->own += run_next(&part, unit);
+        bool called =
+            atomic_load_explicit(&pool->waking, memory_order_relaxed) || inside(pool) == pool->members - 1;
+        if (called && deadline < 0) {
+            continue;
+        }
+        int64_t now = kt__now();
+        if (!called) {
+            wake_late(pool, now);
+        }
+        if (deadline >= 0 && now >= deadline) {
+            return -ETIMEDOUT;
+        }
+    }
+    if (atomic_load_explicit(&pool->gate, memory_order_relaxed) & KT_GATE_OPEN) {
+        atomic_fetch_and(&pool->gate, ~KT_GATE_OPEN);
+    }
+    int rc = wait_for_others(pool, deadline);
+    return rc < 0 ? rc : close_region(pool, loop);
+}

@@ -1,0 +1,74 @@
+/* What a child does between clone and its program: its steps, then its function. As child.c: only system
+ * calls. */
+#define _GNU_SOURCE
+#include "process/process.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+struct kernel_action { /* struct sigaction of the kernel on both architectures */
+    uintptr_t handler;
+    unsigned long flags;
+    uintptr_t restorer;
+    kt__signals mask;
+};
+
+/* What CLONE_CLEAR_SIGHAND does: handlers become the default action, what is ignored stays so. */
+static void reset_handlers(void)
+{
+    for (int number = 1; number <= 64; number++) {
+        struct kernel_action action;
+        if (kt__syscall(SYS_rt_sigaction, number, NULL, &action, sizeof action.mask) == 0 &&
+            action.handler > 1) {
+            action = (struct kernel_action){0};
+            (void)kt__syscall(SYS_rt_sigaction, number, &action, NULL, sizeof action.mask);
+        }
+    }
+}
+
+void kt__child_prepare(struct kt__child *child)
+{
+    kt__child_is_new(child);
+    if (child->parent_end >= 0) {
+        close(child->parent_end);
+    }
+    if (child->reset_signals) {
+        reset_handlers();
+    }
+    for (int i = 0; i < KT_SLOTS; i++) {
+        child->slots[i] = -1;
+    }
+    for (size_t i = 0; i < child->spec.step_count; i++) {
+        int rc = kt__take_step(child, &child->spec.steps[i]);
+        if (rc < 0) {
+            kt__say(child, (int32_t)i, -rc);
+            kt__exit(127);
+        }
+    }
+    kt__say(child, KT_SAYS_BEGUN, 0);
+    if (child->channel >= 0 && !(child->spec.flags & CLONE_FILES)) {
+        close(child->channel);
+    }
+    kt__set_signals(child->mask, NULL);
+}
+
+static void end_without_result(void *unused)
+{
+    (void)unused;
+    kt__exit(0);
+}
+
+void kt__child_main(struct kt__child *child)
+{
+    kt__child_prepare(child);
+    if (!child->spec.call) {
+        kt__exit(0);
+    }
+    /* A function that calls pthread_exit must not come to libc's end of a thread: it would be counted off
+     * among the threads of a process that this one does not belong to. */
+    pthread_cleanup_push(end_without_result, NULL);
+    kt_call_run(&child->call);
+    pthread_cleanup_pop(0);
+    kt__exit(child->call.kind == KT_RESULT_INTEGER ? (int)(child->call.result & 0xff) : 0);
+}

@@ -1,0 +1,223 @@
+/* Makes a thread: on a new stack, or from the parking lot. */
+#define _GNU_SOURCE
+#include "base/clone.h"
+#include "libc/descriptor.h"
+#include "base/fork.h"
+#include "libc/tls_images.h"
+#include "thread/thread.h"
+
+#include <sched.h>
+#include <string.h>
+
+static const uint64_t always =
+    CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID;
+
+/* A parked thread has the namespaces, the directory and the descriptors that it has: only one that
+ * shares all of them is like a fresh one. On a libc whose list we are not on, it could also miss a
+ * setuid. */
+static bool reusable(const kt_spec *spec)
+{
+    return spec->options & KT_OPTION_REUSE && spec->flags == KT_SHAREABLE &&
+           spec->backend != KT_BACKEND_BARE_WITHOUT_LIBC && kt__libc.found.linked &&
+           kt__libc.found.destructors;
+}
+
+/* Whether the starter waits until the thread has made the settings that can fail. */
+static bool needs_setup(const kt_spec *spec)
+{
+    return spec->cpus_size || spec->options & KT_OPTION_NICE ||
+           (spec->backend == KT_BACKEND_PTHREAD &&
+            (spec->flags != KT_SHAREABLE || !kt__libc.found.tid_offset));
+}
+
+static void fill_in(struct kt_thread *thread, const kt_spec *spec, const kt_call *call, bool parked)
+{
+    thread->flags = always | spec->flags | (parked ? CLONE_SETTLS : 0);
+    thread->reused = parked;
+    thread->backend = spec->backend;
+    thread->options = reusable(spec) ? spec->options : spec->options & ~(uint32_t)KT_OPTION_REUSE;
+    thread->stack_size = spec->stack_size ? spec->stack_size : KT_STACK_DEFAULT;
+    thread->nice = spec->nice;
+    thread->cpus = spec->cpus;
+    thread->cpus_size = spec->cpus_size;
+    thread->name[0] = '\0';
+    if (spec->name) {
+        strncpy(thread->name, spec->name, sizeof thread->name - 1);
+    }
+    thread->call = *call;
+    thread->cpu_ns = -1;
+    atomic_store_explicit(&thread->claim, KT_CLAIM_OWNER, memory_order_relaxed);
+    atomic_store_explicit(&thread->starting, true, memory_order_relaxed);
+    atomic_store_explicit(&thread->setup, needs_setup(spec) ? KT_SETUP_PENDING : 0, memory_order_relaxed);
+}
+
+/* ---- The three ways to make a thread ------------------------------------------------------------ */
+
+static int clone_with(const struct kt_thread *thread, const struct kt__clone *clone)
+{
+    kt__signals old;
+    kt__set_signals(~(kt__signals)0, &old);
+    int tid = thread->backend == KT_BACKEND_CLONE3 ? kt__clone3(clone) : kt__clone(clone);
+    kt__set_signals(old, NULL);
+    return tid;
+}
+
+static int start_clone(struct kt_thread *thread)
+{
+    struct kt__descriptor descriptor;
+    int rc = kt__descriptor_make(&kt__libc, thread->stack->low, thread->stack->size, kt__thread_main, thread,
+                                 &descriptor);
+    if (rc < 0) {
+        return rc;
+    }
+    kt__lock(); /* and so not during a fork: libc's list must be whole in a child */
+    thread->descriptor = descriptor.address;
+    kt__descriptor_link(&kt__libc, thread->descriptor);
+    thread->linked = true;
+    kt__unlock();
+    atomic_store_explicit(&thread->ident, (uintptr_t)descriptor.address, memory_order_relaxed);
+    thread->flags |= CLONE_SETTLS;
+
+    /* libc takes one off as the thread ends, and exits the process when it was the last. */
+    __atomic_fetch_add(kt__libc.thread_count, 1, __ATOMIC_RELAXED);
+    rc = clone_with(thread, &(struct kt__clone){
+                                .flags = thread->flags,
+                                .stack_low = thread->stack->low,
+                                .stack_top = descriptor.stack_top,
+                                .tls = descriptor.tls,
+                                .parent_tid = kt__descriptor_tid(&kt__libc, thread->descriptor),
+                                .child_tid = &thread->word,
+                                .entry = kt__libc.start_thread,
+                                .argument = thread->descriptor,
+                            });
+    if (rc < 0) {
+        __atomic_fetch_sub(kt__libc.thread_count, 1, __ATOMIC_RELAXED);
+    }
+    return rc;
+}
+
+static int start_bare(struct kt_thread *thread)
+{
+    int32_t tid;
+    return clone_with(thread, &(struct kt__clone){
+                                  .flags = thread->flags,
+                                  .stack_low = thread->stack->low,
+                                  .stack_top = thread->stack->low + thread->stack->size,
+                                  .parent_tid = &tid,
+                                  .child_tid = &thread->word,
+                                  .entry = kt__bare_main,
+                                  .argument = thread,
+                              });
+}
+
+static int start_pthread(struct kt_thread *thread)
+{
+    pthread_attr_t attributes;
+    pthread_t pthread;
+    kt__signals old;
+    int rc = pthread_attr_init(&attributes);
+    if (rc != 0) {
+        return -rc;
+    }
+    /* Detached: the kernel tells us of its end, as of that of any other thread (thread_main.c), and libc
+     * frees its TLS before. */
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    rc = pthread_attr_setstack(&attributes, thread->stack->low, thread->stack->size);
+    if (rc == 0) {
+        kt__set_signals(kt__thread_signals, &old);
+        rc = pthread_create(&pthread, &attributes, kt__thread_main, thread);
+        kt__set_signals(old, NULL);
+    }
+    pthread_attr_destroy(&attributes);
+    if (rc != 0) {
+        return -rc;
+    }
+    atomic_store_explicit(&thread->ident, (uintptr_t)pthread, memory_order_relaxed);
+    /* pthread_create, too, passes CLONE_PARENT_SETTID; without the offset await_setup waits for the tid. */
+    return kt__libc.found.tid_offset ? *kt__descriptor_tid(&kt__libc, (char *)pthread) : 0;
+}
+
+static int start_new(struct kt_thread *thread)
+{
+    int rc = thread->backend == KT_BACKEND_PTHREAD             ? start_pthread(thread)
+             : thread->backend == KT_BACKEND_BARE_WITHOUT_LIBC ? start_bare(thread)
+                                                               : start_clone(thread);
+    if (rc < 0) {
+        atomic_store_explicit(&thread->word, 0, memory_order_relaxed);
+    } else if (rc > 0) {
+        atomic_store_explicit(&thread->tid, rc, memory_order_relaxed);
+    }
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- Starting -------------------------------------------------------------------------------------- */
+
+/* Waits until the thread has made its settings: how that went. */
+static int await_setup(struct kt_thread *thread)
+{
+    uint32_t setup;
+    while ((setup = atomic_load_explicit(&thread->setup, memory_order_acquire)) == KT_SETUP_PENDING) {
+        kt__futex_wait(&thread->setup, KT_SETUP_PENDING, KT_FUTEX_PRIVATE, -1);
+    }
+    return (int32_t)setup;
+}
+
+/* A thread that could not make its settings, and so has not run the function. */
+static void drop(struct kt_thread *thread)
+{
+    while (kt_thread_wait(thread, -1, NULL) == -EINTR) {
+    }
+    kt_thread_free(thread);
+}
+
+static int make_thread(const kt_spec *spec, struct kt_thread **thread)
+{
+    size_t usable = spec->stack_size ? spec->stack_size : KT_STACK_DEFAULT;
+    int rc = kt__thread_new(usable + kt__descriptor_room(&kt__libc), thread);
+    if (rc == 0) { /* before anybody has the handle: it has not ended */
+        atomic_store_explicit(&(*thread)->word, KT_STARTING, memory_order_relaxed);
+        atomic_store_explicit(&(*thread)->run, KT_RUN_ACTIVE, memory_order_relaxed);
+    }
+    if (rc == 0 && reusable(spec)) {
+        (*thread)->images = kt__images_take();
+    }
+    return rc;
+}
+
+/* Runs it on a new thread, or on a parked one. */
+static int run_on(struct kt_thread *thread, bool parked)
+{
+    int rc = 0;
+    if (parked) {
+        kt__resume(thread);
+    } else if ((rc = start_new(thread)) < 0) {
+        kt__thread_recycle(thread);
+    }
+    return rc;
+}
+
+int kt__start(struct kt_thread **out, const kt_spec *spec, const kt_call *call)
+{
+    kt__reap_some();
+    struct kt_thread *thread = reusable(spec) ? kt__unpark(spec) : NULL;
+    bool parked = thread, settles = needs_setup(spec);
+    int rc = parked ? 0 : make_thread(spec, &thread);
+    if (rc == 0) {
+        fill_in(thread, spec, call, parked);
+        /* Before it runs: it may look there for itself. Release: whoever finds it there finds it filled in.
+         */
+        __atomic_store_n(out, thread, __ATOMIC_RELEASE);
+        rc = run_on(thread, parked);
+    }
+    if (rc == 0) {
+        rc = settles ? await_setup(thread) : 0;
+        atomic_store_explicit(&thread->starting, false, memory_order_release);
+        if (rc < 0) {
+            drop(thread);
+        }
+    }
+    if (rc < 0) {
+        *out = NULL;
+    }
+    return rc;
+}

@@ -1,0 +1,179 @@
+/* One thread made, run through what libc keeps per thread, and joined, before any other is made. */
+#define _GNU_SOURCE
+#include "base/fork.h"
+#include "thread/thread.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+
+struct check {
+    const int *starter_errno;
+    pthread_key_t key;
+    bool key_destroyed;
+    int rc;             /* -ENOTSUP with the name of what */
+    const char *failed; /* has failed */
+};
+
+static void destroy_key(void *argument)
+{
+    ((struct check *)argument)->key_destroyed = true;
+}
+
+static bool errno_is_private(const struct check *check)
+{
+    errno = 0;
+    close(-1);
+    return errno == EBADF && &errno != check->starter_errno;
+}
+
+/* 0, or -ENOMEM, which says nothing about libc. */
+static int allocate(void)
+{
+    void *volatile memory = malloc(100);
+    free(memory);
+    return memory ? 0 : -ENOMEM;
+}
+
+static int look_for_stack(void)
+{
+    pthread_attr_t attributes;
+    void *low;
+    size_t size;
+    char here;
+    int rc = pthread_getattr_np(pthread_self(), &attributes);
+    if (rc != 0) {
+        return -rc; /* it allocates */
+    }
+    rc = pthread_attr_getstack(&attributes, &low, &size);
+    pthread_attr_destroy(&attributes);
+    return rc == 0 && &here > (char *)low && &here < (char *)low + size ? 0 : -ENOTSUP;
+}
+
+static void run_checks(struct check *check)
+{
+    const struct {
+        int rc;
+        const char *name;
+    } results[] = {
+        {errno_is_private(check) ? 0 : -ENOTSUP, "self-check: errno"},
+        {allocate(), "self-check: malloc"},
+        {toupper('k') == 'K' ? 0 : -ENOTSUP, "self-check: locale tables"},
+        {look_for_stack(), "self-check: stack bounds"},
+        {-pthread_setspecific(check->key, check), "self-check: thread-specific data"},
+    };
+    check->rc = 0;
+    for (size_t i = 0; i < sizeof results / sizeof results[0] && check->rc == 0; i++) {
+        check->rc = results[i].rc;
+        check->failed = results[i].name;
+    }
+}
+
+static void start_and_check(struct check *check)
+{
+    kt_thread *thread;
+    kt_spec spec = {.flags = 0x200 | 0x400 | 0x40000 /* CLONE_FS|CLONE_FILES|CLONE_SYSVSEM */};
+    kt_call call = {.function = (kt_function)(uintptr_t)run_checks, .integers = {(uint64_t)(uintptr_t)check}};
+    check->failed = "self-check: start of a thread";
+    int rc = kt__start(&thread, &spec, &call);
+    if (rc < 0) {
+        check->rc = rc;
+        return;
+    }
+    while (kt_thread_wait(thread, -1, NULL) == -EINTR) {
+    }
+    kt_thread_free(thread);
+    if (check->rc == 0 && !check->key_destroyed) {
+        check->rc = -ENOTSUP;
+        check->failed = "self-check: key destructors";
+    }
+}
+
+/* 0; -ENOTSUP, and in *missing the name of what is not as it should be; or why that cannot be told now. */
+static int self_check(const char **missing)
+{
+    struct check check = {.starter_errno = &errno};
+    if (pthread_key_create(&check.key, destroy_key) != 0) {
+        return -EAGAIN;
+    }
+    start_and_check(&check);
+    pthread_key_delete(check.key);
+    *missing = check.failed;
+    /* A filter that has let pthread_create pass, but not us, will not change its mind. */
+    return check.rc == -EPERM || check.rc == -ENOSYS ? -ENOTSUP : check.rc;
+}
+
+/* What was found, whether it is of use or not; guarded by the engine's lock, as is the next. */
+static kt_libc found_last;
+
+/* So it is true in no forked child before kt__libc is whole. */
+static bool published;
+
+/* Makes known what was found, unless another thread was faster. */
+static void publish(struct kt__libc *found, bool understood)
+{
+    kt__lock();
+    found_last = found->found;
+    bool first = understood && !published;
+    if (first) {
+        kt__libc = *found;
+        published = true;
+    }
+    kt__unlock();
+    if (!first) {
+        kt__libc_drop(found);
+    }
+}
+
+static int probe_and_check(const char **missing)
+{
+    struct kt__libc found;
+    int rc = kt__handle_forks();
+    if (rc < 0 || KT_THREAD_SANITIZER) {
+        return rc; /* its runtime has a TLS that the probe's stack cannot hold, and nothing of this is used */
+    }
+    rc = kt__libc_find(&found, missing);
+    found.found.destructors &= !KT_ADDRESS_SANITIZER;
+    publish(&found, rc == 0);
+    return rc < 0 ? rc : self_check(missing);
+}
+
+/* What is known for good: NULL for nothing yet, "" when all is well, else the name of what is missing. */
+static _Atomic(const char *) verdict;
+
+/* Threads that come here at once each find out for themselves. To let them wait for one of them would need
+ * a lock, which one may want while it holds the loader's, and another hold while it wants that. */
+static int find_out(void)
+{
+    const char *missing = NULL, *unknown = NULL;
+    int rc = probe_and_check(&missing);
+    if (rc == 0 || rc == -ENOTSUP) {
+        atomic_compare_exchange_strong(&verdict, &unknown, rc == 0 ? "" : missing);
+    }
+    return rc;
+}
+
+int kt__ready(void)
+{
+    const char *known = atomic_load_explicit(&verdict, memory_order_acquire);
+    if (!known) {
+        return find_out();
+    }
+    return *known ? -ENOTSUP : 0;
+}
+
+int kt_libc_probe(kt_libc *libc)
+{
+    int rc = kt__ready();
+    if (libc) {
+        kt__lock();
+        *libc = found_last;
+        kt__unlock();
+    }
+    return rc;
+}
+
+const char *kt_libc_missing(void)
+{
+    const char *known = atomic_load_explicit(&verdict, memory_order_acquire);
+    return known && *known ? known : NULL;
+}

@@ -1,0 +1,156 @@
+/* What a thread does from its first instruction of ours to its last. */
+#define _GNU_SOURCE
+#include "base/typed_call.h"
+#include "libc/descriptor.h"
+#include "thread/thread.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+static int64_t cpu_time_now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* ---- Settings ------------------------------------------------------------------------------------ */
+
+static void install_altstack(const struct kt_thread *thread)
+{
+    stack_t altstack = {.ss_sp = kt__stack_altstack(thread->stack), .ss_size = KT_ALTSTACK_SIZE};
+    sigaltstack(&altstack, NULL);
+}
+
+static int apply_settings(const struct kt_thread *thread)
+{
+    const uint64_t new = thread->flags & KT_NAMESPACES;
+    /* pthread_create shares all; what clone would not have shared is unshared here. */
+    if (thread->backend == KT_BACKEND_PTHREAD && (new || (thread->flags & KT_SHAREABLE) != KT_SHAREABLE) &&
+        unshare((int)((~thread->flags & KT_SHAREABLE) | new)) < 0) {
+        return -errno;
+    }
+    if (thread->cpus_size) {
+        long rc = kt__syscall(SYS_sched_setaffinity, 0, thread->cpus_size, thread->cpus);
+        if (rc < 0) {
+            return (int)rc;
+        }
+    }
+    if (thread->options & KT_OPTION_NICE && setpriority(PRIO_PROCESS, 0, thread->nice) < 0) {
+        return -errno;
+    }
+    return 0;
+}
+
+static int set_up(struct kt_thread *thread)
+{
+    if (thread->name[0]) {
+        prctl(PR_SET_NAME, thread->name);
+    }
+    if (thread->options & KT_OPTION_ALTSTACK) {
+        install_altstack(thread);
+    }
+    if (atomic_load_explicit(&thread->setup, memory_order_relaxed) != KT_SETUP_PENDING) {
+        return 0;
+    }
+    int rc = apply_settings(thread);
+    atomic_store_explicit(&thread->setup, (uint32_t)rc, memory_order_release);
+    kt__futex_wake(&thread->setup, 1, KT_FUTEX_PRIVATE);
+    return rc;
+}
+
+/* ---- The run -------------------------------------------------------------------------------------- */
+
+static void run_call(struct kt_thread *thread)
+{
+    if (set_up(thread) < 0) {
+        return;
+    }
+    bool timed = thread->options & KT_OPTION_CPU_TIME;
+    int64_t begin = timed && thread->reused ? cpu_time_now() : 0;
+    kt_call_run(&thread->call);
+    if (timed) {
+        thread->cpu_ns = cpu_time_now() - begin;
+    }
+}
+
+/* The last act of ours on a thread, also after pthread_exit in the call. What libc does from now on runs the
+ * destructors of keys and of thread_local objects. */
+static void leave(void *thread)
+{
+    kt__leave(thread);
+}
+
+/* As clone with CLEARTID does: the kernel clears our word, and no longer libc's, in which nobody is
+ * interested, as the thread is a detached one. */
+static void have_end_announced(struct kt_thread *thread)
+{
+    atomic_store_explicit(&thread->word, (uint32_t)syscall(SYS_gettid), memory_order_relaxed);
+    syscall(SYS_set_tid_address, &thread->word);
+}
+
+/* ThreadSanitizer, which does not see what the kernel stores, is told with each pass over the values of keys
+ * that what has gone before is visible to those who see the thread's end (kt__alive). */
+#if KT_THREAD_SANITIZER
+static pthread_key_t telling;
+
+static void tell_sanitizer(void *argument)
+{
+    struct kt_thread *thread = argument;
+    atomic_store_explicit(&thread->run, KT_RUN_LEAVING, memory_order_release);
+    pthread_setspecific(telling, thread);
+}
+
+static __attribute__((constructor)) void make_key(void)
+{
+    pthread_key_create(&telling, tell_sanitizer);
+}
+
+static void have_sanitizer_told(struct kt_thread *thread)
+{
+    pthread_setspecific(telling, thread);
+}
+#else
+static void have_sanitizer_told(const struct kt_thread *thread)
+{
+    (void)thread;
+}
+#endif
+
+/* Our starter learns it too, but perhaps later than this thread asks. */
+static int32_t own_tid(const struct kt_thread *thread)
+{
+    return thread->descriptor ? *kt__descriptor_tid(&kt__libc, thread->descriptor)
+                              : (int32_t)syscall(SYS_gettid);
+}
+
+void *kt__thread_main(void *argument)
+{
+    struct kt_thread *thread = argument;
+    atomic_store_explicit(&thread->tid, own_tid(thread), memory_order_relaxed);
+    if (thread->backend == KT_BACKEND_PTHREAD) {
+        atomic_store_explicit(&thread->ident, (uintptr_t)pthread_self(), memory_order_relaxed);
+        have_end_announced(thread);
+    }
+    have_sanitizer_told(thread);
+    if (!kt__reusable(thread)) {
+        run_call(thread);
+        return NULL;
+    }
+    kt__inherited_now(&thread->inherited);
+    pthread_cleanup_push(leave, thread);
+    do {
+        run_call(thread);
+    } while (kt__await_run(thread));
+    pthread_cleanup_pop(1);
+    return NULL;
+}
+
+void kt__bare_main(void *argument)
+{
+    struct kt_thread *thread = argument;
+    kt__call_without_libc(&thread->call);
+}

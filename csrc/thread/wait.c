@@ -1,0 +1,169 @@
+/* Waiting for threads to end. */
+#include "base/kernel_features.h"
+#include "base/fork.h"
+#include "thread/thread.h"
+
+enum {
+    /* How long a wait for more threads than one futex_waitv takes sleeps before it looks at all. */
+    LOOK_AGAIN_NS = 5000000
+};
+
+static bool is_self(const struct kt_thread *thread)
+{
+    return thread->ident && thread->ident == (uintptr_t)pthread_self();
+}
+
+/* The kernel wakes one waiter; whoever leaves after the end wakes all others. A waiter counts itself
+ * before it looks at the word, so that a thread that ends a run sees it (parking_lot.c). */
+static void begin_wait(struct kt_thread *thread)
+{
+    atomic_fetch_add(&thread->waiters, 1);
+}
+
+static void end_wait(struct kt_thread *thread)
+{
+    if (atomic_fetch_sub(&thread->waiters, 1) > 1) {
+        struct kt__await end = kt__end_of(thread);
+        if (end.expected == 0) {
+            kt__futex_wake(end.word, INT_MAX, end.key);
+        }
+    }
+}
+
+static int wait_until(struct kt_thread *thread, kt__deadline deadline)
+{
+    struct kt__await end;
+    int rc = 0;
+    begin_wait(thread);
+    while ((end = kt__end_of(thread)).expected != 0 && rc == 0) {
+        rc = kt__futex_wait(end.word, end.expected, end.key, deadline);
+    }
+    end_wait(thread);
+    return end.expected == 0 ? 0 : rc;
+}
+
+static void fill_in(const struct kt_thread *thread, kt_outcome *outcome)
+{
+    *outcome = (kt_outcome){.result = thread->call.result,
+                            .error = thread->call.error,
+                            .tid = kt_thread_tid(thread),
+                            .ident = thread->ident,
+                            .cpu_ns = thread->cpu_ns,
+                            .flags = thread->flags,
+                            .reused = thread->reused};
+}
+
+int kt_thread_wait(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
+{
+    int rc = 0;
+    if (!kt__ended(thread)) {
+        rc = is_self(thread)   ? -EDEADLK
+             : timeout_ns == 0 ? -ETIMEDOUT
+                               : wait_until(thread, kt__deadline_after(timeout_ns));
+    }
+    if (rc == 0 && outcome) {
+        fill_in(thread, outcome);
+    }
+    return rc;
+}
+
+int kt_thread_join(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
+{
+    int32_t owner = KT_CLAIM_OWNER;
+    if (is_self(thread) && !kt__ended(thread)) {
+        return -EDEADLK;
+    }
+    if (!atomic_compare_exchange_strong(&thread->claim, &owner, KT_CLAIM_JOINING)) {
+        return -EINVAL;
+    }
+    int rc = kt_thread_wait(thread, timeout_ns, outcome);
+    atomic_store(&thread->claim, rc == 0 ? KT_CLAIM_JOINED : KT_CLAIM_OWNER);
+    return rc;
+}
+
+/* ---- Any of many ------------------------------------------------------------------------------------- */
+
+static int first_ended(kt_thread *const *threads, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (kt__ended(threads[i])) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static kt__deadline earlier(kt__deadline a, kt__deadline b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* Sleeps until one of the first KT_WAITV_MAX threads ends; a while at most when there are more, or
+ * when the kernel has no futex_waitv, or no memory for it, and only the first is waited for. */
+static int sleep_on(kt_thread *const *threads, size_t count, kt__deadline deadline)
+{
+    struct kt__await awaited[KT_WAITV_MAX];
+    size_t watched = count < KT_WAITV_MAX ? count : KT_WAITV_MAX;
+    for (size_t i = 0; i < watched; i++) {
+        awaited[i] = kt__end_of(threads[i]);
+        if (awaited[i].expected == 0) {
+            return 0;
+        }
+    }
+    kt__deadline look = kt__deadline_after(LOOK_AGAIN_NS);
+    int rc = -ENOSYS;
+    if (!kt__lacks(KT_FEATURE_FUTEX_WAITV)) {
+        rc = kt__futex_waitv(awaited, watched, watched < count ? earlier(deadline, look) : deadline);
+    }
+    if (rc == -ENOSYS || rc == -EPERM || rc == -ENOMEM) {
+        rc = kt__futex_wait(awaited[0].word, awaited[0].expected, awaited[0].key, earlier(deadline, look));
+    }
+    return rc == -ETIMEDOUT && (deadline < 0 || kt__now() < deadline) ? 0 : rc;
+}
+
+int kt_thread_wait_any(kt_thread *const *threads, size_t count, int64_t timeout_ns)
+{
+    if (count == 0 || count > INT_MAX) {
+        return -EINVAL;
+    }
+    kt__deadline deadline = kt__deadline_after(timeout_ns);
+    int ended, rc = timeout_ns == 0 ? -ETIMEDOUT : 0;
+    for (size_t i = 0; i < count; i++) {
+        begin_wait(threads[i]);
+    }
+    while ((ended = first_ended(threads, count)) < 0 && rc == 0) {
+        rc = sleep_on(threads, count, deadline);
+    }
+    for (size_t i = 0; i < count; i++) {
+        end_wait(threads[i]);
+    }
+    return ended >= 0 ? ended : rc;
+}
+
+/* ---- Giving a thread up ---------------------------------------------------------------------------- */
+
+void kt_thread_free(kt_thread *thread)
+{
+    if (!thread) {
+        return;
+    }
+    if (!kt__alive(thread)) {
+        kt__thread_recycle(thread);
+        return;
+    }
+    kt__lock();
+    /* Sequentially consistent, as is the end of a run (parking_lot.c): we see that it has ended, or the
+     * thread sees that it has to see to itself. */
+    atomic_store(&thread->claim, KT_CLAIM_DETACHED);
+    kt__take_over(thread);
+    kt__unlock();
+}
+
+int kt_thread_detach(kt_thread *thread)
+{
+    if (atomic_load(&thread->claim) != KT_CLAIM_OWNER) {
+        return -EINVAL;
+    }
+    kt_thread_free(thread);
+    return 0;
+}

@@ -1,0 +1,13 @@
+"""The memory that threads take."""
+
+from __future__ import annotations
+
+from kthreads.bench.measure import memory
+
+
+def test_a_mapping_that_is_touched_is_seen_as_memory():
+    before = memory.now()
+    kept = bytearray(b"x" * (64 << 20))
+    grown = memory.grown(before, memory.now(), 1)
+    assert grown["resident"] > 32 << 20
+    del kept

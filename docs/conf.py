@@ -12,3 +12,5 @@ autodoc_mock_imports = ["distributed", "joblib", "threadpoolctl"]
 napoleon_use_rtype = False
 napoleon_attr_annotations = False
 myst_heading_anchors = 3
+# Exceptions of the standard library's modules, whose documentation is not read here.
+nitpick_ignore = [("py:exc", "concurrent.futures.CancelledError"), ("py:exc", "queue.Full")]

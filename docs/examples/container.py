@@ -1,4 +1,4 @@
-"""A container in one call: a root of its own from a few folders of the host, nothing else of it in reach."""
+"""Starts a container whose root is made of a few directories of the host. Nothing else of the host can be reached."""
 
 import os
 import subprocess
@@ -19,12 +19,12 @@ system = [Bind(path, read_only=True) for path in ("/usr", "/bin", "/lib", "/lib6
 process = Process(
     ["sh", "-c", "id -u; uname -n; echo /proc/[0-9]*; ls /; touch /usr/file"],
     namespaces=namespaces,
-    uid_map="root",  # inside, the user who starts it is 0, and can do nothing with it outside
+    uid_map="root",  # inside, the caller is user 0, which gives it no privileges outside
     gid_map="root",
     hostname="box",
     root=Tmpfs(),
     mounts=[*system, Dev(), Tmpfs("/tmp", size=1 << 20)],
-    init=True,  # process 1 reaps; the program is process 2
+    init=True,  # process 1 is an init that reaps; the program is process 2
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,

@@ -1,4 +1,4 @@
-/* Sums the parts of an array on kernel threads of its own. */
+/* Adds up an array. Each part is summed by its own kernel thread. */
 #define _GNU_SOURCE
 #include <kthreads/kthreads.h>
 #include <sched.h>
@@ -36,7 +36,7 @@ int main(void)
     }
     for (size_t t = 0; t < THREADS; t++) {
         kt_outcome outcome;
-        while (kt_thread_join(threads[t], -1, &outcome) != 0) { /* a signal */
+        while (kt_thread_join(threads[t], -1, &outcome) != 0) { /* interrupted by a signal: join again */
         }
         kt_thread_free(threads[t]);
         total += outcome.result;

@@ -1,4 +1,4 @@
-"""A server thread and a client thread of one process, in two networks of their own, with a cable between them.
+"""A server thread and a client thread of one process, each in its own network, with a virtual cable between them.
 
 Needs CAP_SYS_ADMIN and `ip` (iproute2).
 """
@@ -14,25 +14,25 @@ SERVER, CLIENT, PORT = "10.0.0.1", "10.0.0.2", 7000
 
 
 def ip(*words: str) -> None:
-    """Runs ip(8) in the network of the calling thread, where a child begins."""
+    """Runs ip(8) in the network of the calling thread, which a child inherits."""
     subprocess.run(["ip", *words], check=True)
 
 
 def configure(interface: str, address: str) -> None:
-    """Gives an interface of this thread's network its address, and switches it on."""
+    """Sets the address of an interface of this thread's network, and brings it up."""
     ip("address", "add", f"{address}/24", "dev", interface)
     ip("link", "set", interface, "up")
 
 
 class Networks:
-    """Where the threads meet: each waits for what the other has done."""
+    """The server and the client. Each waits for steps of the other."""
 
     def __init__(self) -> None:
         self.server_is_there, self.cable_is_there, self.server_listens = (threading.Event() for _ in range(3))
         self.server_tid = 0
 
     def serve(self) -> str:
-        """Answers one message in capitals, and returns the interfaces of this network."""
+        """Answers one message in capital letters. Returns the interfaces of this network."""
         self.server_tid = threading.get_native_id()
         self.server_is_there.set()
         assert self.cable_is_there.wait(10)
@@ -46,7 +46,7 @@ class Networks:
         return names()
 
     def ask(self) -> tuple[str, str]:
-        """Sends a message, and returns the answer and the interfaces of this network."""
+        """Sends a message. Returns the answer and the interfaces of this network."""
         assert self.server_is_there.wait(10)
         ip("link", "add", "left", "type", "veth", "peer", "name", "right", "netns", str(self.server_tid))
         self.cable_is_there.set()

@@ -1,7 +1,7 @@
-"""Adds up the sizes of the files below folders, on one thread a folder, each with a working directory of its own.
+"""Adds up the sizes of the files below folders. One thread walks each folder, with its own working directory.
 
-A thread that may change its directory needs no path longer than one name: it finds its way however deep the tree is,
-where a path would be too long for the kernel (PATH_MAX, 4096 bytes), and it stays in a folder that somebody renames.
+A thread that can change its working directory needs no path longer than one name. It can walk a tree so deep that a path
+would be too long for the kernel (PATH_MAX, 4096 bytes). If another program renames a folder, the thread stays in it.
 """
 
 import os
@@ -12,10 +12,10 @@ from kthreads import CloneFlags
 
 
 def size_below(folder: str) -> int:
-    """Bytes in the regular files below a folder, which becomes this thread's directory."""
+    """Bytes in the regular files below a folder. The folder becomes the working directory of this thread."""
     os.chdir(folder)
     total, subfolders = _look_around()
-    to_visit = [subfolders]  # for each folder from here up
+    to_visit = [subfolders]  # for each folder from this one upwards
     while to_visit:
         if to_visit[-1]:
             os.chdir(to_visit[-1].pop())
@@ -30,7 +30,7 @@ def size_below(folder: str) -> int:
 
 
 def _look_around() -> tuple[int, list[str]]:
-    """Bytes of the files in this folder, and the names of the folders in it."""
+    """Bytes of the files in the working directory, and the names of the folders in it."""
     size, folders = 0, []
     with os.scandir(".") as entries:
         for entry in entries:
@@ -42,7 +42,7 @@ def _look_around() -> tuple[int, list[str]]:
 
 
 def sizes_below(folders: list[str]) -> dict[str, int]:
-    """The same for several folders at once."""
+    """`size_below` of several folders at once, one thread for each."""
     threads = {
         folder: kthreads.Thread(size_below, (folder,), share=kthreads.flags.SHARE_ALL & ~CloneFlags.FS)
         for folder in folders

@@ -22,7 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "howto" / "executor.md"
 # The tests that are not run, and where and why not. docs/howto/executor.md has the same list.
 LEFT_OUT = {
     "ThreadPoolExecutorTest.test_default_workers": "where an affinity mask or a cgroup quota leaves fewer CPUs than the "
-    "standard executor counts: ours heeds both",
+    "standard executor counts: this one respects both",
     "ThreadPoolShutdownTest.test_cancel_futures_wait_false": "before CPython 3.13: it expects that a task has begun by "
     "the time that `submit` returns, which later versions of the test do not (CPython gh-116682)",
 }

@@ -1,4 +1,4 @@
-"""A function of a Cython module as the body of a parallel loop. First: cythonize -i bodies.pyx"""
+"""A function of a Cython module as the body of a parallel loop. Run `cythonize -i bodies.pyx` first."""
 
 import bodies
 import numpy as np

@@ -1,4 +1,4 @@
-"""Native functions on the worker processes of a dask cluster, here on this machine."""
+"""Native functions on the worker processes of a dask cluster. This cluster runs on the local machine."""
 
 import zlib
 

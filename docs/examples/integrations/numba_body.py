@@ -8,7 +8,7 @@ import kthreads
 
 @numba.cfunc("void(intp, intp, CPointer(float64), CPointer(float64))")
 def escape_times(begin, end, real, result):
-    """How many steps of z → z² + c stay within 2, for points on the real line."""
+    """Counts the steps of z → z² + c for which |z| stays within 2, for points on the real line."""
     for i in range(begin, end):
         z, steps = 0.0, 0
         while abs(z) <= 2 and steps < 200:

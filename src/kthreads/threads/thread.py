@@ -264,8 +264,8 @@ class Thread(threading.Thread):
 
     @property
     def result(self) -> Any:
-        """The result of the target: of a native function, the Python value of its C type. An exception of a Python target is
-        raised.
+        """The result of the target. For a native function, it is the Python value of the C type. If a Python target raised
+        an exception, it is raised again.
 
         Raises:
             ThreadStateError: the thread has not ended.

@@ -153,6 +153,36 @@ def test_a_task_that_is_submitted_as_the_collector_decides_to_end_comes_back(poo
     assert decided.is_set()
 
 
+def test_quiesce_waits_for_a_drain_thread_that_was_told_to_end_before_it_began(pool, minus, monkeypatch):
+    def refused(self):
+        raise ThreadLimitError(11, "can't start new thread")
+
+    pool.submit(minus, 1, 2).result()
+    pool.quiesce()
+    with monkeypatch.context() as patches:
+        patches.setattr(kthreads.Thread, "start", refused)
+        with pytest.raises(ThreadLimitError):
+            pool.submit(minus, 1, 2)
+    pool.quiesce()  # tells the thread, which could not be started, to end
+    home, stepped_down, go_on = completions.shared_completions(), threading.Event(), threading.Event()
+    drains, steps_down = [], home._steps_down
+
+    def steps_down_slowly(drain_thread):
+        answer = steps_down(drain_thread)
+        if answer:
+            drains.append(drain_thread.thread)
+            stepped_down.set()
+            go_on.wait(10)
+        return answer
+
+    monkeypatch.setattr(home, "_steps_down", steps_down_slowly)
+    assert pool.submit(minus, 1, 2).result() == -1
+    assert stepped_down.wait(10)
+    threading.Timer(0.2, go_on.set).start()
+    pool.quiesce()
+    assert not drains[0].is_alive()
+
+
 def test_a_callback_may_quiesce_its_pool(pool, minus):
     done = queue.SimpleQueue()
     pool.submit(minus, 1, 2).add_done_callback(lambda _: done.put(pool.quiesce(timeout=10)))

@@ -85,7 +85,7 @@ class CompletionQueue:
         self._threshold = DoublingThreshold(256)
         self._by_event_loop = by_event_loop
         self._threads: dict[str, _DrainThread] = {}  # at most one, "now"; a dict, as its setdefault is atomic
-        self._stopping: set[_DrainThread] = set()  # were told to end, and have not been seen to end
+        self._started: set[_DrainThread] = set()  # have not been seen to end
         self._draining = threading.RLock()  # reentrant, as callbacks may drain
         self._completed: dict[int, Pending] = {}  # completed, and not settled yet
         self._is_taking = False
@@ -164,6 +164,7 @@ class CompletionQueue:
         drain_thread = self._threads.get("now")
         if (drain_thread is None or not drain_thread.has_begun) and not self._by_event_loop:
             drain_thread = self._threads.setdefault("now", _DrainThread(self))
+            self._started.add(drain_thread)  # before the start, so that `stop` finds it, however short it runs
             try:
                 drain_thread.thread.start()
             except ThreadStateError:
@@ -201,21 +202,20 @@ class CompletionQueue:
         drain_thread = self._threads.get("now")
         if drain_thread is not None:
             drain_thread.is_to_end = True
-            self._stopping.add(drain_thread)
             self._notify()
-        for drain_thread in self._stopping.copy():  # also threads of earlier calls that have not ended yet
+        for drain_thread in self._started.copy():  # also threads that were told to end before, and have not ended yet
             # A signal handler may submit a task; the thread then stays.
             while drain_thread.thread.is_alive() and not self.awaits():
                 if drain_thread.thread is threading.current_thread():
                     return
                 drain_thread.thread.join(deadline.SLICE_NS / 1e9)
-            if not drain_thread.thread.is_alive():
-                self._stopping.discard(drain_thread)
+            if drain_thread.has_begun and not drain_thread.thread.is_alive():
+                self._started.discard(drain_thread)
 
     def reset_after_fork(self) -> None:
         """In a forked child: ends the tasks of the parent, which never complete here, and closes the eventfd."""
         abandoned, self.pending, self._completed = list(self.pending.values()), {}, {}
-        self._threads, self._stopping = {}, set()
+        self._threads, self._started = {}, set()
         self._draining, self._is_taking = threading.RLock(), False
         self.cdata = self._cdata_at = None  # closes the descriptor while its number still means the eventfd
         for_each(lambda pending: pending.abandon_in_child(), abandoned)

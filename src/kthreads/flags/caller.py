@@ -7,24 +7,12 @@ import re
 from functools import cached_property
 from typing import Any
 
-from kthreads.flags.clone_flags import CloneFlags
+from kthreads.flags.clone_flags import KINDS, CloneFlags
 
 __all__ = ["Situation"]
 
 _CAP_SYS_ADMIN = 21
 _CAP_CHECKPOINT_RESTORE = 40
-
-# The files of /proc/sys/user that limit namespaces, see namespaces(7).
-_LIMITS = {
-    CloneFlags.NEWNS: "mnt",
-    CloneFlags.NEWUTS: "uts",
-    CloneFlags.NEWIPC: "ipc",
-    CloneFlags.NEWPID: "pid",
-    CloneFlags.NEWNET: "net",
-    CloneFlags.NEWUSER: "user",
-    CloneFlags.NEWCGROUP: "cgroup",
-    CloneFlags.NEWTIME: "time",
-}
 
 
 class Situation:
@@ -96,7 +84,7 @@ class Situation:
     def exhausted(self) -> CloneFlags:
         """The namespaces of which /proc/sys/user allows none."""
         none = CloneFlags(0)
-        for flag, kind in _LIMITS.items():
+        for kind, flag in KINDS.items():
             if _text(f"/proc/sys/user/max_{kind}_namespaces").strip() == "0":
                 none |= flag
         return none

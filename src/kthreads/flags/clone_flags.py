@@ -56,17 +56,20 @@ CLONE3_ONLY = (
 )
 """The flags that only clone3 carries: clone(2) has 32 bits, and the exit signal is the low byte of them."""
 
-NAMESPACES = (
-    CloneFlags.NEWNS
-    | CloneFlags.NEWUTS
-    | CloneFlags.NEWIPC
-    | CloneFlags.NEWPID
-    | CloneFlags.NEWNET
-    | CloneFlags.NEWUSER
-    | CloneFlags.NEWCGROUP
-    | CloneFlags.NEWTIME
-)
-"""All eight kinds of namespaces (namespaces(7))."""
+KINDS = {
+    "user": CloneFlags.NEWUSER,
+    "mnt": CloneFlags.NEWNS,
+    "uts": CloneFlags.NEWUTS,
+    "ipc": CloneFlags.NEWIPC,
+    "pid": CloneFlags.NEWPID,
+    "net": CloneFlags.NEWNET,
+    "cgroup": CloneFlags.NEWCGROUP,
+    "time": CloneFlags.NEWTIME,
+}
+"""The kinds of namespaces, by their names in /proc/PID/ns, and the flag of each (namespaces(7))."""
+
+NAMESPACES = CloneFlags(sum(KINDS.values()))
+"""The flags of all eight kinds of namespaces."""
 
 SHARE_ALL = CloneFlags.FS | CloneFlags.FILES | CloneFlags.SYSVSEM
 """What a pthread shares beyond memory and signal handlers: cwd and umask, descriptors, semaphore undo lists."""

@@ -12,21 +12,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, NoReturn
 
 from kthreads.descriptors import Descriptors
-from kthreads.flags.clone_flags import CloneFlags
+from kthreads.flags.clone_flags import KINDS, CloneFlags
 
 __all__ = ["KINDS", "Member", "Namespace", "list_namespaces"]
-
-KINDS = {
-    "user": CloneFlags.NEWUSER,
-    "mnt": CloneFlags.NEWNS,
-    "uts": CloneFlags.NEWUTS,
-    "ipc": CloneFlags.NEWIPC,
-    "pid": CloneFlags.NEWPID,
-    "net": CloneFlags.NEWNET,
-    "cgroup": CloneFlags.NEWCGROUP,
-    "time": CloneFlags.NEWTIME,
-}
-"""The kinds of namespaces, by their names in /proc/PID/ns, and the flag of each (namespaces(7))."""
 
 # linux/nsfs.h: _IO(0xb7, n).
 _GET_OWNER, _GET_PARENT, _GET_KIND, _GET_OWNER_UID = 0xB701, 0xB702, 0xB703, 0xB704

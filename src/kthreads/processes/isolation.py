@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from kthreads.descriptors import Descriptors
-from kthreads.flags.clone_flags import NAMESPACES, CloneFlags, flags_of
-from kthreads.namespaces.listing import KINDS, kind_of
+from kthreads.flags.clone_flags import KINDS, NAMESPACES, CloneFlags, flags_of
+from kthreads.namespaces.listing import kind_of
 from kthreads.processes.capabilities import ALL, capability_mask
 from kthreads.processes.child_steps import Steps
 from kthreads.processes.idmap import IdMap, IdMapping

@@ -199,8 +199,8 @@ static int64_t await_end(pid_t pid, int64_t timeout_ns)
 int64_t kt_lab_run(const kt_lab_child *child, int64_t timeout_ns)
 {
     kt__signals old;
-    kt__set_signals(~(kt__signals)0,
-                    &old); /* they stay blocked in the child, so that no handler of this process runs there */
+    /* Signals stay blocked in the child, so that no handler of this process runs there. */
+    kt__set_signals(~(kt__signals)0, &old);
     long pid = make_child(child);
     kt__set_signals(old, NULL);
     return pid < 0 ? pid : await_end((pid_t)pid, timeout_ns);

@@ -97,8 +97,8 @@ int kt__descriptor_make(const struct kt__libc *libc, char *low, size_t size, voi
     rebase(libc, out->address);
     put_word(out->address, libc->dtv_offset, dtv);
 
-    *kt__descriptor_tid(libc, out->address) =
-        0; /* until clone stores the tid; no thread signals this one before */
+    /* Until clone stores the tid, no thread signals this one. */
+    *kt__descriptor_tid(libc, out->address) = 0;
     put_word(out->address, found->start_routine_offset, (void *)(uintptr_t)routine);
     put_word(out->address, found->start_routine_offset + 8, argument);
     put_word(out->address, found->stack_block_offset, low);

@@ -194,8 +194,8 @@ static int clone_child(kt_process *process, struct kt__child *child)
     return rc;
 }
 
-/* The child reports over a channel, and waits on it for kt_process_go. The lock keeps the parent's ends out
- * of other children. */
+/* The child reports over a channel, and waits on it for kt_process_go. The lock keeps both ends of the
+ * channel out of other children. */
 static int clone_with_channel(kt_process *process, struct kt__child *child, kt_failure *failure)
 {
     int ends[2];

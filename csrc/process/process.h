@@ -10,8 +10,7 @@
  *     failed          reaped (kt__reap)         closed: it runs on, and the engine does not reap it
  *
  *   The call that makes the child writes `pid` and `pidfd`. `status`, `pidfd` and `sleepers` change under the
- *   reaping lock (base/fork.h). Any number of threads may wait for the process, send signals to it and query
- * it.
+ *   reaping lock (base/fork.h). Any number of threads may wait for the process, signal it and query it.
  *
  * The child's side: child_main.c executes the steps of the spec in their order. It reports the first
  * failure, or that the function begins, and then runs the function or program. Until then it makes system
@@ -29,8 +28,7 @@
 /* A report that the child sends to the parent: a failure, or one of these as its place. */
 enum {
     KT_REPORT_BEGUN = 0x7fffffff, /* all steps are done, and the function begins */
-    KT_REPORT_CLONED =
-        0x7ffffffe /* from the intermediate child of kt_process_fork: `error` is the pid of the new process */
+    KT_REPORT_CLONED = 0x7ffffffe /* of kt_process_fork's intermediate child: `error` is the pid */
 };
 
 /* The data that the child uses, on its own stack. */
@@ -108,8 +106,11 @@ int kt__process_memory_take(struct kt_process_memory **memory, const struct kt__
                             void *(*routine)(void *), struct kt__clone *stack);
 kt__word *kt__process_memory_word(struct kt_process_memory *memory); /* for CLONE_CHILD_CLEARTID */
 struct kt__child *kt__process_memory_child(struct kt_process_memory *memory);
-void kt__process_memory_unused(struct kt_process_memory *memory); /* when no child was made */
-void kt__process_memory_give(
-    struct kt_process_memory *memory); /* recycles it as soon as the child has left it */
+
+/* Marks memory with which no child was made. */
+void kt__process_memory_unused(struct kt_process_memory *memory);
+
+/* Recycles the memory as soon as the child has left it. */
+void kt__process_memory_give(struct kt_process_memory *memory);
 
 #endif

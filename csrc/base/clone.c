@@ -7,7 +7,8 @@
 #include <kthreads/kthreads.h>
 #include <string.h>
 
-/* struct clone_args of the kernel: as of 5.3 up to tls, of 5.5 up to set_tid_size, of 5.7 whole. */
+/* The kernel's struct clone_args. Linux 5.3 has the fields up to tls, 5.5 those up to set_tid_size, 5.7 all
+ * of them. */
 struct clone3_arguments {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
     uint64_t set_tid, set_tid_size;
@@ -24,7 +25,8 @@ enum {
 #define CLONE_NEWTIME_FLAG     UINT64_C(0x80)
 #define CLONE_PIDFD_FLAG       UINT64_C(0x1000)
 
-/* Leaves function and argument where the child's first instructions look for them. */
+/* Stores the function and its argument where the child's first instructions load them. Returns the child's
+ * stack pointer. */
 static char *push_entry(const struct kt__clone *clone)
 {
     void **words = (void **)(void *)clone->stack_top - 2;
@@ -58,14 +60,12 @@ int kt__clone3(const struct kt__clone *clone)
     return (int)kt__spawn(SYS_clone3, (long)&arguments, SIZE_5_3, 0, 0, 0);
 }
 
-/* ---- Processes ------------------------------------------------------------------------------------- */
-
 static int clone_process_by_clone(const struct kt__clone_process *process)
 {
     if (process->flags >> 32 || process->flags & CLONE_NEWTIME_FLAG || process->set_tid_count) {
         return -ENOSYS;
     }
-    /* Without CLONE_PIDFD: kernels before 5.2 would ignore it, and emulators refuse it. */
+    /* CLONE_PIDFD is left out: kernels before 5.2 ignore it, and emulators refuse it. */
     const struct kt__clone *stack = process->stack;
     long flags = (long)((process->flags & ~CLONE_PIDFD_FLAG) | (uint64_t)process->exit_signal);
     long sp = stack ? (long)push_entry(stack) : 0;
@@ -89,8 +89,8 @@ int kt__clone_process(const struct kt__clone_process *process)
         .set_tid_size = process->set_tid_count,
         .cgroup = (uint64_t)process->cgroup,
     };
-    /* Older kernels refuse a larger structure unless what they do not know is 0: ask for no more than is
-     * used. */
+    /* An older kernel refuses a structure that is larger than its own, unless the fields it does not know are
+     * 0. So the size covers no more than the fields in use. */
     long size = process->flags & CLONE_INTO_CGROUP_FLAG ? SIZE_5_7
                 : process->set_tid_count                ? SIZE_5_5
                                                         : SIZE_5_3;

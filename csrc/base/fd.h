@@ -1,4 +1,4 @@
-/* Descriptors that stay clear of the standard ones. */
+/* File descriptors with numbers above the standard ones. */
 #ifndef KT_LIFT_H
 #define KT_LIFT_H
 
@@ -8,9 +8,9 @@
 
 enum { KT_HIGHEST_STANDARD = 2 };
 
-/* A new descriptor, or -errno, as a number above `floor`. In a program that runs without standard descriptors
- * their numbers are free: what took one would be read and written, or handed to a child, for the standard
- * one. */
+/* Takes a new descriptor, or -errno. Returns the same descriptor under a number above `floor`, or -errno. In
+ * a program that runs without standard descriptors their numbers are free. A descriptor of ours with such a
+ * number would be read, written, or handed to a child in place of the standard one. */
 static inline int kt__lift_above(int fd, int floor)
 {
     if (fd < 0 || fd > floor) {

@@ -7,18 +7,17 @@
 #include <stdint.h>
 #include <unistd.h>
 
-static kt__word spawning, reaping, modules; /* taken in this order, before the other */
+static kt__word spawning, reaping, modules; /* locked in this order, before `lock` */
 static kt__word lock;
 
-/* The fork that has all of them. Its thread may run handlers of others after ours, or in the parent or child
- * before ours, and these may start threads: what it holds already it need not take. */
+/* The fork in progress, whose thread holds all the locks. Other libraries have fork handlers that run on this
+ * thread while it holds them: before the fork after ours, and after the fork before ours. Such a handler may
+ * start threads, so the thread must not lock what it already holds. */
 static struct {
-    _Atomic(uintptr_t) thread; /* pthread_self() of it; 0 for none */
-    int depth;                 /* a handler may fork */
+    _Atomic(uintptr_t) thread; /* pthread_self() of the thread that forks; 0 while no fork is in progress */
+    int depth;                 /* how many forks deep: a handler may fork */
     pid_t parent;
 } fork_now;
-
-/* ---- In a fork ----------------------------------------------------------------------------------- */
 
 static bool in_own_fork(void)
 {
@@ -26,15 +25,16 @@ static bool in_own_fork(void)
     return thread && thread == (uintptr_t)pthread_self();
 }
 
-static void (*resets[KT_RESETS])(void); /* guarded by the lock */
+static void (*resets[KT_RESETS])(void); /* guarded by `lock` */
 
 void kt__reset_in_child(enum kt__reset what, void (*reset)(void))
 {
     resets[what] = reset;
 }
 
-/* The first call in a child notices that it is one. */
-static void settle(void)
+/* Resets the engine's state in a child of a fork. The first call in the child finds out by the pid that it is
+ * one. */
+static void reset_if_child(void)
 {
     pid_t self = getpid();
     if (self != fork_now.parent) {
@@ -47,32 +47,30 @@ static void settle(void)
     }
 }
 
-static void take(kt__word *mutex)
+static void acquire(kt__word *mutex)
 {
     if (in_own_fork()) {
-        settle();
+        reset_if_child();
     } else {
         kt__mutex_lock(mutex);
     }
 }
 
-static void give(kt__word *mutex)
+static void release(kt__word *mutex)
 {
     if (!in_own_fork()) {
         kt__mutex_unlock(mutex);
     }
 }
 
-/* ---- The locks ----------------------------------------------------------------------------------- */
-
 void kt__lock(void)
 {
-    take(&lock);
+    acquire(&lock);
 }
 
 void kt__unlock(void)
 {
-    give(&lock);
+    release(&lock);
 }
 
 bool kt__try_lock_modules(void)
@@ -88,40 +86,38 @@ void kt__unlock_modules(void)
 
 void kt__lock_spawning(void)
 {
-    take(&spawning);
+    acquire(&spawning);
 }
 
 void kt__unlock_spawning(void)
 {
-    give(&spawning);
+    release(&spawning);
 }
 
 void kt__lock_reaping(void)
 {
-    take(&reaping);
+    acquire(&reaping);
 }
 
 void kt__unlock_reaping(void)
 {
-    give(&reaping);
+    release(&reaping);
 }
 
-/* ---- The handlers -------------------------------------------------------------------------------- */
-
-static void before(void)
+static void before_fork(void)
 {
     kt__lock_spawning();
-    take(&reaping);
-    take(&modules);
+    acquire(&reaping);
+    acquire(&modules);
     kt__lock();
     fork_now.parent = getpid();
     fork_now.depth++;
     atomic_store_explicit(&fork_now.thread, (uintptr_t)pthread_self(), memory_order_relaxed);
 }
 
-static void after(void)
+static void after_fork(void)
 {
-    settle();
+    reset_if_child();
     if (--fork_now.depth == 0) {
         atomic_store_explicit(&fork_now.thread, 0, memory_order_relaxed);
         kt__unlock();
@@ -140,13 +136,15 @@ int kt__handle_forks(void)
     if (!atomic_compare_exchange_strong(&state, &old, REGISTERING)) {
         return old == REGISTERED ? 0 : -EAGAIN;
     }
-    int rc = pthread_atfork(before, after, after);
+    int rc = pthread_atfork(before_fork, after_fork, after_fork);
     atomic_store(&state, rc == 0 ? REGISTERED : UNREGISTERED);
     return -rc;
 }
 
-/* As the library is loaded: later, another thread's fork could come between. Before other constructors, so
- * that the handlers that these register are done waiting for anything when ours take the locks. */
+/* The handlers are registered when the library is loaded: later, another thread could fork before they are
+ * registered. The priority puts this constructor before those of other libraries. Handlers of theirs are
+ * registered later, and run before ours before a fork: they have finished any waiting when ours lock the
+ * mutexes. */
 static __attribute__((constructor(1000))) void register_handlers(void)
 {
     (void)kt__handle_forks();

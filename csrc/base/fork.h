@@ -1,45 +1,52 @@
-/* The engine's locks, and what keeps its state whole in a forked child.
+/* The engine's locks, and the resetting of its state in a forked child.
  *
- * Who holds one of them takes no lock that the loader holds while it runs code of others, the constructors of
- * libraries and what dl_iterate_phdr calls: such code may want one of these. Locks of libc's that are held
- * for short may be taken under them, such as malloc's and that of its list of threads.
+ * A thread that holds one of these locks must not lock anything that the loader holds while the loader runs
+ * other code: the constructors of libraries, and the callbacks of dl_iterate_phdr. Such code may want one of
+ * the engine's locks. A thread that holds one of these locks may lock those locks of libc that are held for a
+ * short time only, such as malloc's lock and that of libc's list of threads.
  *
- * A handler of pthread_atfork that runs while a fork has them may start threads and wait for their ends. So
- * no thread takes one of them between its start and its end, as long as it has an owner. */
+ * A handler of pthread_atfork that runs while a fork holds these locks may start threads and wait for their
+ * ends. So a thread that has an owner takes none of these locks between its start and its end. */
 #ifndef KT_FORK_H
 #define KT_FORK_H
 
 #include <stdbool.h>
 
-/* Guards all that the engine shares between threads: records, stacks, the parking lot, what was found out
- * about libc. Held for short, and through fork, so that a child finds all of it whole. */
+/* Guards all state that the engine's threads share: thread records, stacks, the parking lot, and the findings
+ * about libc. It is held for a short time only. A fork holds it, so that the child finds the state
+ * consistent. */
 void kt__lock(void);
 void kt__unlock(void);
 
-/* Held while the list of loaded modules is read: dl_iterate_phdr takes a lock that libc's fork does not look
- * after, and that no child may find held. False when another thread holds it, as one must not wait for it
- * (see above). Taken before the other. */
+/* Held while the engine reads the list of loaded modules. dl_iterate_phdr takes a lock that libc's fork
+ * does not reset in the child, so no fork may happen while a thread of ours holds it. Returns false when
+ * another thread holds this lock: the caller must not wait for it (see the top of this file). Locked
+ * before kt__lock. */
 bool kt__try_lock_modules(void);
 void kt__unlock_modules(void);
 
-/* Held while a process is made whose end of a channel must reach no other child: one that neither executes a
- * program nor ends would keep it open. Taken before the others. */
+/* Held while a process is made that shares a pipe or socket with this one. No other child may inherit its end
+ * of that channel: a child that neither executes a program nor ends would keep the channel open. Locked
+ * before all others. */
 void kt__lock_spawning(void);
 void kt__unlock_spawning(void);
 
-/* Guards what is known of the ends of processes (reap.c). Taken after the one above, before the others. */
+/* Guards the records of the ends of processes (process/reap.c). Locked after kt__lock_spawning, before the
+ * others. */
 void kt__lock_reaping(void);
 void kt__unlock_reaping(void);
 
-/* Has libc call the fork handlers, where it had no memory for them as the library was loaded. 0, -EAGAIN,
- * -ENOMEM. */
+/* Registers the fork handlers with libc, if libc had no memory for them when the library was loaded. Returns
+ * 0, -EAGAIN or -ENOMEM. */
 int kt__handle_forks(void);
 
-/* What a forked child resets, in this order: the state of which only the parent's other threads knew more. */
+/* The state that a forked child resets, in this order. Each of these lists holds threads that only the parent
+ * has. */
 enum kt__reset { KT_RESET_PARKING_LOT, KT_RESET_THREADS, KT_RESET_POOLS, KT_RESETS };
 
-/* Has every forked child call a function, with all locks held. To be called under the lock, before there is
- * any state to reset: a fork takes the lock, so that no child misses the call. It may be called again. */
+/* Registers a function that every forked child calls, with all locks held. The caller holds kt__lock, and
+ * there is no state to reset yet: a fork takes the lock, so no child misses the function. A later call for
+ * the same state replaces the function. */
 void kt__reset_in_child(enum kt__reset what, void (*reset)(void));
 
 #endif

@@ -8,7 +8,7 @@ enum { FUTEX_WAKE_OPERATION = 1, FUTEX_WAIT_BITSET_OPERATION = 9 };
 
 static const uint32_t any_bit = 0xffffffff;
 
-/* struct futex_waitv of the kernel (5.16), which older headers lack. */
+/* The kernel's struct futex_waitv (Linux 5.16), which older headers lack. */
 struct waitv {
     uint64_t value;
     uint64_t address;
@@ -47,7 +47,7 @@ static struct timespec *as_timespec(kt__deadline deadline, struct timespec *time
 int kt__futex_wait(kt__word *word, uint32_t expected, enum kt__futex_key key, kt__deadline deadline)
 {
     struct timespec time;
-    /* The bitset form is the one that takes an absolute CLOCK_MONOTONIC time. */
+    /* FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time; FUTEX_WAIT takes a relative one. */
     long rc = kt__syscall(SYS_futex, word, FUTEX_WAIT_BITSET_OPERATION | (int)key, expected,
                           as_timespec(deadline, &time), NULL, any_bit);
     return rc == -EAGAIN ? 0 : (int)rc;

@@ -1,6 +1,5 @@
-/* base/: what the rest of the engine stands on, and what knows nothing of threads, pools and processes:
- * system calls, futexes, the mutex, the typed call, clone, the engine's locks and what a fork does to them.
- * It may use arch/ alone.
+/* base/: the foundations of the engine: system calls, futexes, the mutex, the typed call, clone, the engine's
+ * locks and their handling at fork. It knows nothing of threads, pools and processes. It may use arch/ alone.
  *
  * This file: system calls that return a negative errno value, as the kernel does. */
 #ifndef KT_SYSCALL_H
@@ -12,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Numbers that headers of older kernels lack: the same on all architectures
+/* System call numbers that the headers of older kernels lack. They are the same on all architectures
  * (include/uapi/asm-generic/unistd.h). */
 #ifndef SYS_open_tree
 #define SYS_open_tree  428
@@ -49,15 +48,15 @@ static inline long kt__negative_errno(long result)
     return result < 0 ? -errno : result;
 }
 
-/* A refusal for want of something that may be there the next time: it says nothing about what was asked for.
- */
-static inline bool kt__passes(long rc)
+/* Whether an error comes from a temporary shortage: the same call may succeed later, so the error says
+ * nothing about the feature. */
+static inline bool kt__is_transient(long rc)
 {
     return rc == -EAGAIN || rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS || rc == -EINTR;
 }
 
-/* A kernel signal set: one bit a signal, 64 of them. glibc's sigset_t is larger, and its wrappers
- * keep signals 32 and 33 for themselves; ours must not. */
+/* A kernel signal set: 64 signals, one bit each. glibc's sigset_t is larger, and glibc's wrappers leave
+ * signals 32 and 33 out of every set. The engine's sets must include them. */
 typedef uint64_t kt__signals;
 
 static inline void kt__set_signals(kt__signals set, kt__signals *old)

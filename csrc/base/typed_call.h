@@ -1,10 +1,10 @@
-/* Calls that need no libc on the thread that makes them. */
+/* Typed calls that need no libc on the calling thread. */
 #ifndef KT_CALL_H
 #define KT_CALL_H
 
 #include <kthreads/kthreads.h>
 
-/* kt_call_run but for errno, which a bare thread does not have. */
+/* As kt_call_run, but without errno, which a bare thread does not have. */
 void kt__call_without_libc(kt_call *call);
 
 #endif

@@ -1,4 +1,4 @@
-/* The children of the laboratory: a small interpreter of steps that needs nothing but its stack. */
+/* The children of the laboratory: an interpreter of steps that needs nothing but its stack. */
 #define _GNU_SOURCE
 #include "base/clone.h"
 #include "cpu.h"
@@ -75,13 +75,11 @@ static void *at(uint64_t address)
     return (void *)(uintptr_t)address;
 }
 
-/* ---- Steps ------------------------------------------------------------------------------------------ */
-
 static void run_steps(void *child);
 
 static long make_child(const kt_lab_child *child)
 {
-    void **words = (void **)at(child->stack + child->stack_size) - 2; /* what kt__spawn's child looks for */
+    void **words = (void **)at(child->stack + child->stack_size) - 2; /* the child of kt__spawn loads these */
     void (*entry)(void *) = run_steps;
     __builtin_memcpy(&words[0], &entry, sizeof entry);
     words[1] = at((uint64_t)(uintptr_t)child);
@@ -122,7 +120,7 @@ static long await(uint64_t address, uint32_t value, int64_t timeout_ns)
     return 0;
 }
 
-static long tell(uint64_t address, uint32_t value)
+static long store_and_wake(uint64_t address, uint32_t value)
 {
     uint32_t *place = at(address);
     __atomic_store_n(place, value, __ATOMIC_RELEASE);
@@ -138,7 +136,7 @@ static long reap(void)
     return count;
 }
 
-static long take(int32_t call, const uint64_t *arguments)
+static long run_step(int32_t call, const uint64_t *arguments)
 {
     switch (call) {
     case KT_LAB_STORE:
@@ -151,7 +149,7 @@ static long take(int32_t call, const uint64_t *arguments)
     case KT_LAB_AWAIT:
         return await(arguments[0], (uint32_t)arguments[1], (int64_t)arguments[2]);
     case KT_LAB_TELL:
-        return tell(arguments[0], (uint32_t)arguments[1]);
+        return store_and_wake(arguments[0], (uint32_t)arguments[1]);
     case KT_LAB_CLONE:
         return make_child(at(arguments[0]));
     case KT_LAB_REAP:
@@ -171,13 +169,11 @@ static void run_steps(void *argument)
             uint64_t given = steps[i].arguments[a];
             arguments[a] = steps[i].indirect & 1u << a ? *(const uint64_t *)at(given) : given;
         }
-        steps[i].result = take(steps[i].call, arguments);
+        steps[i].result = run_step(steps[i].call, arguments);
     }
 }
 
-/* ---- The first child -------------------------------------------------------------------------------- */
-
-/* Waits until it has ended, and kills it when that does not come about. */
+/* Waits for the child's end. Kills the child when the wait fails or times out. */
 static int64_t await_end(pid_t pid, int64_t timeout_ns)
 {
     int64_t answer = 0;
@@ -203,8 +199,8 @@ static int64_t await_end(pid_t pid, int64_t timeout_ns)
 int64_t kt_lab_run(const kt_lab_child *child, int64_t timeout_ns)
 {
     kt__signals old;
-    kt__set_signals(~(kt__signals)0,
-                    &old); /* and they stay blocked in the child: no handler of ours runs there */
+    /* Signals stay blocked in the child, so that no handler of this process runs there. */
+    kt__set_signals(~(kt__signals)0, &old);
     long pid = make_child(child);
     kt__set_signals(old, NULL);
     return pid < 0 ? pid : await_end((pid_t)pid, timeout_ns);

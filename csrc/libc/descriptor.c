@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* For pthread_create, where libc was not understood or carries a sanitizer's TLS. */
+/* The room for pthread_create's use, where the probe has failed or a sanitizer enlarges the TLS. */
 enum { UNKNOWN_ROOM = 2 << 20 };
 
 static uintptr_t align_down(uintptr_t address, size_t alignment)
@@ -20,19 +20,19 @@ static size_t alignment_of(const struct kt__libc *libc)
 
 size_t kt__descriptor_room(const struct kt__libc *libc)
 {
-    /* tls_size counts the descriptor on variant II, not on variant I; alignment costs twice at most. */
+    /* tls_size includes the descriptor on variant II, but not on variant I. Alignment costs at most twice. */
     size_t room = libc->found.tls_size + libc->found.descriptor_size + 2 * alignment_of(libc);
     return libc->found.tls_size ? room : UNKNOWN_ROOM;
 }
 
-/* Bytes of static TLS without the descriptor. */
+/* The bytes of static TLS, without the descriptor. */
 static size_t tls_size(const struct kt__libc *libc)
 {
     return libc->found.tls_size - (KT_TLS_BELOW ? libc->found.descriptor_size : 0);
 }
 
-/* Where descriptor and thread pointer lie below `top` (nptl/allocatestack.c); returns the lowest byte
- * of static TLS. */
+/* Places the descriptor, the thread pointer and the top of the stack below `top` (nptl/allocatestack.c).
+ * Returns the lowest byte of static TLS. */
 static char *lay_out(const struct kt__libc *libc, char *top, struct kt__descriptor *out)
 {
     size_t alignment = alignment_of(libc);
@@ -65,7 +65,7 @@ int32_t *kt__descriptor_tid(const struct kt__libc *libc, char *descriptor)
     return (int32_t *)(void *)(descriptor + libc->found.tid_offset);
 }
 
-/* Makes pointers of the template into the probe's descriptor point into this one. */
+/* Words of the template that point into the probe's descriptor are made to point into this one. */
 static void rebase(const struct kt__libc *libc, char *descriptor)
 {
     for (size_t i = 0; i < libc->rebased_count; i++) {
@@ -82,26 +82,30 @@ int kt__descriptor_make(const struct kt__libc *libc, char *low, size_t size, voi
     void *dtv;
     char *tls_low = lay_out(libc, low + size, out);
     if (!libc->threads) {
-        /* Room for libraries that are loaded later: libc fills it in on the threads of its list alone. */
+        /* Static TLS holds room for libraries that are loaded later. When one is, libc initialises its part
+         * only on the threads of its list. */
         memset(tls_low, 0, tls_size(libc));
     }
     if (!libc->allocate_tls((void *)out->tls)) {
         return -ENOMEM;
     }
 
-    /* On variant II the DTV pointer that allocate_tls has just stored is a field of the descriptor. */
+    /* On variant II the DTV pointer, which allocate_tls has just stored, is a field of the descriptor. The
+     * template overwrites it. */
     memcpy(&dtv, out->address + libc->dtv_offset, sizeof dtv);
     memcpy(out->address, libc->template, found->descriptor_size);
     rebase(libc, out->address);
     put_word(out->address, libc->dtv_offset, dtv);
 
-    *kt__descriptor_tid(libc, out->address) = 0; /* until clone stores it: nobody signals it */
+    /* Until clone stores the tid, no thread signals this one. */
+    *kt__descriptor_tid(libc, out->address) = 0;
     put_word(out->address, found->start_routine_offset, (void *)(uintptr_t)routine);
     put_word(out->address, found->start_routine_offset + 8, argument);
     put_word(out->address, found->stack_block_offset, low);
     put_word(out->address, found->stack_block_offset + 8, (void *)size);
 
-    /* Linked to itself where libc's list is not trusted: a fork in the thread unlinks it whatever. */
+    /* The ring is linked to itself. Where libc's list is not used, this keeps a fork in the thread correct:
+     * libc's fork unlinks the forking thread in any case. */
     struct kt__ring *ring = ring_of(libc, out->address);
     ring->next = ring->prev = ring;
     return 0;
@@ -123,7 +127,8 @@ void kt__descriptor_link(const struct kt__libc *libc, char *descriptor)
     kt__mutex_lock(libc->threads_lock);
     ring->next = head->next;
     ring->prev = head;
-    /* libc's signal-free readers hold the lock; a debugger may stop us anywhere and walks `next`. */
+    /* libc's own readers hold the lock. A debugger may stop this thread at any point and follow `next`, so
+     * the new entry's links are stored before it becomes reachable. */
     atomic_thread_fence(memory_order_release);
     head->next->prev = ring;
     head->next = ring;

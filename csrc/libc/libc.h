@@ -1,7 +1,7 @@
-/* libc/: a thread as libc sees it: the probe that finds out what libc keeps for a thread, the thread
- * descriptor that is made from it, and the initial values of thread-local variables. It may use base/.
+/* libc/: what libc keeps for each thread: the probe that finds its layout, the thread descriptors that are
+ * made from a template, and the initial values of thread-local variables. It may use base/.
  *
- * This file: what the probe has found, and the template of a thread descriptor. */
+ * This file: the findings of the probe, and the template of a thread descriptor. */
 #ifndef KT_LIBC_H
 #define KT_LIBC_H
 
@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-/* A list of libc's own kind (include/list.h of glibc). */
+/* A link of libc's doubly linked lists (include/list.h of glibc). */
 struct kt__ring {
     struct kt__ring *next, *prev;
 };
@@ -27,13 +27,14 @@ struct kt__key { /* struct pthread_key_struct */
     void (*destructor)(void *);
 };
 
-/* What a module is at present: the generation it was loaded in, and its link_map, NULL for none. */
+/* A module's slot: the generation in which the module was loaded, and its link_map, NULL if it is not
+ * loaded. */
 struct kt__slot { /* struct dtv_slotinfo */
     _Atomic(uintptr_t) generation;
     _Atomic(void *) module;
 };
 
-struct kt__slots { /* struct dtv_slotinfo_list: lists are only ever added, and those before are full */
+struct kt__slots { /* struct dtv_slotinfo_list: lists are only ever appended, and all but the last are full */
     size_t length;
     _Atomic(struct kt__slots *) next;
     struct kt__slot slot[];
@@ -44,41 +45,44 @@ enum { KT_KEY_BLOCKS = 32, KT_KEYS_A_BLOCK = 32, KT_REBASED_MAX = 32 };
 struct kt__libc {
     kt_libc found;
     size_t dtv_offset;
-    char *template;                   /* descriptor_size bytes, as the probe's descriptor was */
-    uintptr_t template_address;       /* where the probe's descriptor was */
-    uint16_t rebased[KT_REBASED_MAX]; /* words of it that point into it */
+    char *template;                   /* descriptor_size bytes: a copy of the probe's descriptor */
+    uintptr_t template_address;       /* the address of the probe's descriptor */
+    uint16_t rebased[KT_REBASED_MAX]; /* offsets of the words of the template that point into the probe's
+                                         descriptor */
     size_t rebased_count;
-    uintptr_t own_modules[2]; /* where libc and the dynamic linker are loaded */
+    uintptr_t own_modules[2]; /* the addresses at which libc and the dynamic linker are loaded */
 
     void *(*allocate_tls)(void *);
     void (*deallocate_tls)(void *, bool);
     unsigned *thread_count;
     void (*start_thread)(void *);
 
-    struct kt__ring *threads; /* libc's list of threads on stacks of others, NULL if not trusted */
+    struct kt__ring *threads; /* libc's list of threads on stacks that libc did not allocate; NULL if it was
+                                 not found for certain */
     kt__word *threads_lock;
 
-    void (*call_tls_destructors)(void); /* NULL, any of these, where a parked thread cannot be made fresh */
+    void (*call_tls_destructors)(void); /* NULL, as the next two, where a parked thread cannot be reset */
     const struct kt__key *keys;
     struct kt__slots *const *slots;
 };
 
-/* What was found, once kt__ready (thread/selfcheck.c) has returned 0. */
+/* The findings, valid once kt__ready (thread/selfcheck.c) has returned 0. */
 extern struct kt__libc kt__libc;
 
-/* What a thread of ours blocks: all but the synchronous signals, SIGABRT, and libc's own two, for
- * cancellation and for the setuid that reaches all threads. */
+/* The signals that the engine's threads block: all but the synchronous ones, SIGABRT, and the two that libc
+ * uses for cancellation and for a setuid of all threads. */
 extern const kt__signals kt__thread_signals;
 
-/* Fills *libc. Leaves the process multi-threaded for libc. -ENOTSUP, and in *missing the name of what is
- * missing; -ENOMEM, or why no thread can be made: it could not be found out this time.
+/* Fills *libc. As a side effect, libc considers the process multi-threaded from now on. Returns -ENOTSUP,
+ * with the name of what is missing in *missing. Returns -ENOMEM, or the error of the thread's creation, when
+ * nothing could be found out this time.
  *
- * All symbols are looked up on the calling thread, which may hold the loader's locks, as the constructor of a
- * library does, and with no lock of ours held, as another thread may want that one while it holds the
+ * The calling thread looks up all symbols. It may hold the loader's locks, as the constructor of a library
+ * does. It must hold no lock of the engine, as another thread may wait for that lock while it holds the
  * loader's. */
 int kt__libc_find(struct kt__libc *libc, const char **missing);
 
-/* Frees what kt__libc_find has filled in, whatever it returned. */
+/* Frees what kt__libc_find has allocated. Allowed after a failure, too. */
 void kt__libc_drop(struct kt__libc *libc);
 
 #endif

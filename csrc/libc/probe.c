@@ -1,13 +1,13 @@
-/* Finding out what a thread of this libc is made of (glibc 2.34 and later).
+/* Finds out the layout of libc's data of a thread (glibc 2.34 and later).
  *
- * Nothing here is compiled in: sizes and offsets come from the tables that libc exports for
- * debuggers (nptl_db), functions by dlsym, and the rest from a probe: a pthread on a stack whose
- * address and size we know, which looks at its own descriptor. Whatever can be told twice is compared; a
- * mismatch names the thing and no thread is made.
+ * No layout is compiled in. Sizes and offsets come from the tables that libc exports for debuggers (nptl_db),
+ * and functions from dlsym. The rest comes from a probe: a pthread, on a stack whose address and size are
+ * known, that examines its own descriptor. Facts that two sources give are compared. On a mismatch the search
+ * fails with the name of the fact, and no thread is made.
  *
- * The caller may be the constructor of a library, or called by dl_iterate_phdr, and hold locks of the loader
- * while it waits for the probe. So the probe makes notes and nothing else; all that needs the loader, such as
- * the look at unwind tables, is done by the caller before and after. */
+ * The caller may be the constructor of a library, or a callback of dl_iterate_phdr, and so may hold locks of
+ * the loader while it waits for the probe. So the probe only copies data. The caller does all that needs the
+ * loader, such as the search of unwind tables, before and after. */
 #define _GNU_SOURCE
 #include "libc/libc.h"
 
@@ -28,17 +28,15 @@ struct kt__libc kt__libc;
 const kt__signals kt__thread_signals =
     ~(SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGILL) |
       SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGABRT) | SIGNAL_BIT(SIGNAL_CANCEL) | SIGNAL_BIT(SIGNAL_SETXID) |
-      SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP) /* which the kernel leaves out of any mask */);
+      SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP) /* these two the kernel leaves out of any mask */);
 
-/* libgcc: where the function around an address begins, by its unwind table. */
+/* Of libgcc: the start of the function that contains an address, by its unwind table. */
 extern void *_Unwind_FindEnclosingFunction(void *address);
 
-/* What libc tells debuggers of a field (nptl_db/structs.def). */
+/* The description of a field that libc exports for debuggers (nptl_db/structs.def). */
 struct field {
     uint32_t bits, count, offset;
 };
-
-/* ---- Symbols -------------------------------------------------------------------------------- */
 
 static void *symbol(const char *name, const char **missing)
 {
@@ -92,8 +90,8 @@ static void find_fields(struct kt__libc *libc, const char **missing)
     libc->dtv_offset = field_offset("_thread_db_pthread_dtvp", 64, missing);
 }
 
-/* Without these a thread ends as it should, but cannot be started afresh. */
-static void find_what_makes_fresh(struct kt__libc *libc)
+/* Without these a thread ends correctly, but cannot be reset for a further run. */
+static void find_reset_symbols(struct kt__libc *libc)
 {
     static const struct {
         const char *name;
@@ -129,14 +127,14 @@ static void find_what_makes_fresh(struct kt__libc *libc)
     }
 }
 
-enum { /* of _rtld_global, from _dl_stack_used on; unchanged from glibc 2.34 to 2.43 */
+enum { /* offsets in _rtld_global from _dl_stack_used; unchanged from glibc 2.34 to 2.43 */
        USER_AFTER_USED = 16,
        IN_FLIGHT_AFTER_USED = 56,
        LOCK_AFTER_USED = 64,
        RING_MAX = 1 << 20
 };
 
-/* Where libc's list of threads seems to be: NULL where that cannot be told. */
+/* The presumable address of libc's list of threads, or NULL where the offsets are not as expected. */
 static char *find_list(void)
 {
     const char *missing = NULL;
@@ -146,16 +144,14 @@ static char *find_list(void)
     return missing || user != used + USER_AFTER_USED ? NULL : global + used;
 }
 
-/* ---- The probe ------------------------------------------------------------------------------- */
-
-enum { PROBE_STACK_SIZE = 0x31c40 }; /* odd enough to be recognised in the descriptor */
+enum { PROBE_STACK_SIZE = 0x31c40 }; /* an unusual size, to be recognised in the descriptor */
 
 struct probe {
     struct kt__libc *libc;
     char *stack;
     char *list; /* from find_list */
 
-    /* What the probe notes: its descriptor goes to libc->template. */
+    /* What the probe records; it copies its descriptor to libc->template. */
     char *descriptor;
     void *return_address; /* in start_thread */
     const char *robust_list;
@@ -164,8 +160,8 @@ struct probe {
     bool is_listed;
 };
 
-/* The list is empty, so its head points to itself. Emulators that have no robust lists do not tell where
- * it is; then it must be where it is on all 64-bit architectures, behind tid and robust_prev. */
+/* The head of the list, which is empty and so points to itself. Emulators without robust lists do not report
+ * its address. Then it must be where all 64-bit architectures have it, behind tid and robust_prev. */
 static const char *robust_list_of(const struct probe *probe)
 {
     const char *head = NULL;
@@ -193,9 +189,9 @@ static bool ring_holds(const struct kt__ring *head, const struct kt__ring *membe
     return false;
 }
 
-/* As kt__mutex_lock; but what has another value than a lock can have, or does not come free in a second, is
- * none. */
-static bool locked(kt__word *lock)
+/* As kt__mutex_lock, but false when the word is presumably no lock: when its value is not one of a lock, or
+ * when it does not become free in a second. */
+static bool lock_in_time(kt__word *lock)
 {
     const int64_t a_second = 1000000000, a_while = 1000000;
     kt__deadline deadline = kt__deadline_after(a_second);
@@ -210,14 +206,14 @@ static bool locked(kt__word *lock)
     return true;
 }
 
-/* Whether the list is what we take it for: the probe is found on it, and the words beside it look like what
- * they should be. Others may change it, hence the lock. */
+/* Whether the presumed list is libc's: the probe is on it, and the words beside it have plausible values.
+ * Other threads may change it, hence the lock. */
 static bool is_listed(const struct probe *probe)
 {
     kt__word *lock = (void *)(probe->list + LOCK_AFTER_USED);
     const uintptr_t *in_flight = (void *)(probe->list + IN_FLIGHT_AFTER_USED);
     const void *ring = probe->descriptor + probe->libc->found.list_offset;
-    if (!locked(lock)) {
+    if (!lock_in_time(lock)) {
         return false;
     }
     bool listed = *in_flight == 0 && ring_holds((void *)(probe->list + USER_AFTER_USED), ring);
@@ -238,7 +234,8 @@ static __attribute__((noinline)) void *probe_main(void *argument)
     return NULL;
 }
 
-/* Sanitizers and tools put their own pthread_create before libc's, and their own function before ours. */
+/* Calls libc's own pthread_create. Sanitizers and tools interpose theirs, which starts the thread with a
+ * function of their own. */
 static int create(pthread_t *thread, const pthread_attr_t *attributes, struct probe *probe)
 {
     int (*libc_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = pthread_create;
@@ -261,8 +258,8 @@ static int run_probe(struct probe *probe)
     }
     rc = pthread_attr_setstack(&attributes, probe->stack, PROBE_STACK_SIZE);
     if (rc == 0) {
-        /* libc stores its creator's mask in the descriptor for the new thread to begin with: so
-         * the template comes to hold the mask of all threads of ours. */
+        /* libc stores the creator's mask in the descriptor for the new thread to start with. So the template
+         * gets the mask that all threads of the engine have. */
         kt__set_signals(kt__thread_signals, &old);
         rc = create(&thread, &attributes, probe);
         kt__set_signals(old, NULL);
@@ -274,8 +271,6 @@ static int run_probe(struct probe *probe)
     return -rc;
 }
 
-/* ---- What its notes say -------------------------------------------------------------------------- */
-
 static void *word_at(const char *base, size_t offset)
 {
     void *word;
@@ -283,7 +278,7 @@ static void *word_at(const char *base, size_t offset)
     return word;
 }
 
-/* The stack block and, right behind it, its size. */
+/* The offset of the stack block, which its size follows directly. */
 static size_t find_stack_block(const struct kt__libc *libc, const char *stack)
 {
     for (size_t at = 0; at + 16 <= libc->found.descriptor_size; at += 8) {
@@ -320,7 +315,7 @@ static bool note_rebased_words(struct kt__libc *libc)
     return true;
 }
 
-static void trust_list(struct probe *probe)
+static void use_list(struct probe *probe)
 {
     if (probe->is_listed) {
         probe->libc->threads = (void *)(probe->list + USER_AFTER_USED);
@@ -329,8 +324,9 @@ static void trust_list(struct probe *probe)
     }
 }
 
-/* The name of what is not as it should be, or NULL. */
-static const char *understand(struct probe *probe)
+/* Derives the offsets from the probe's records and checks them. Returns the name of a fact that does not
+ * hold, or NULL. */
+static const char *check_findings(struct probe *probe)
 {
     struct kt__libc *libc = probe->libc;
     kt_libc *found = &libc->found;
@@ -342,7 +338,7 @@ static const char *understand(struct probe *probe)
     found->start_thread = (uintptr_t)_Unwind_FindEnclosingFunction(probe->return_address);
     libc->start_thread = (void (*)(void *))found->start_thread;
     memcpy(&tid, libc->template + found->tid_offset, sizeof tid);
-    trust_list(probe);
+    use_list(probe);
 
     const char *specific = word_at(libc->template, found->specific_offset);
     const struct {
@@ -355,8 +351,7 @@ static const char *understand(struct probe *probe)
         {found->start_thread && (uintptr_t)probe->return_address - found->start_thread < 4096,
          "start_thread"},
         {tid == probe->tid, "tid of struct pthread"},
-        {(uint32_t)probe->mask ==
-             (uint32_t)kt__thread_signals, /* emulators keep a few high signals to themselves */
+        {(uint32_t)probe->mask == (uint32_t)kt__thread_signals, /* emulators reserve a few high signals */
          "signal mask of a new thread"},
         {word_at(libc->template, found->start_routine_offset) == (void *)(uintptr_t)probe_main &&
              word_at(libc->template, found->start_routine_offset + 8) == probe,
@@ -372,15 +367,13 @@ static const char *understand(struct probe *probe)
     return NULL;
 }
 
-/* ---- All together --------------------------------------------------------------------------------- */
-
-static int probe_with(struct probe *probe, const char **missing)
+static int probe_and_check(struct probe *probe, const char **missing)
 {
     int rc = run_probe(probe);
     if (rc < 0) {
-        return rc; /* no thread at all can be made: that is not about libc, and need not stay so */
+        return rc; /* no thread can be made: that says nothing about libc, and may be temporary */
     }
-    *missing = understand(probe);
+    *missing = check_findings(probe);
     return *missing ? -ENOTSUP : 0;
 }
 
@@ -393,14 +386,14 @@ int kt__libc_find(struct kt__libc *libc, const char **missing)
     if (*missing) {
         return -ENOTSUP;
     }
-    find_what_makes_fresh(libc);
+    find_reset_symbols(libc);
     int rc = -ENOMEM;
     libc->template = malloc(libc->found.descriptor_size);
     void *stack = mmap(NULL, PROBE_STACK_SIZE, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
     if (libc->template && stack != MAP_FAILED) {
         struct probe probe = {.libc = libc, .stack = stack, .list = find_list()};
-        rc = probe_with(&probe, missing);
+        rc = probe_and_check(&probe, missing);
     }
     if (stack != MAP_FAILED) {
         munmap(stack, PROBE_STACK_SIZE);

@@ -1,14 +1,14 @@
-/* The TLS images of the loaded modules.
+/* Copies of the TLS images of the loaded modules.
  *
- * A parked thread needs them between two runs, when whoever waits for its run may hold the lock of
- * dl_iterate_phdr. So whoever makes a reusable thread collects them for it, on a thread of its own choice,
- * and they are copies, which last when a module is unloaded. They are shared by all threads made until the
- * next module with TLS is loaded. A thread that is older than such a module cannot tell which of its blocks
- * are that module's (libc enters some into the thread's DTV only when they are asked for by way of it), and
- * ends after its run.
+ * A parked thread needs the images between two runs. At that time a thread that waits for its run may hold
+ * the lock of dl_iterate_phdr, so the parked thread cannot take it. Instead the starter of a reusable thread
+ * collects the images before. They are copies, so they remain valid when a module is unloaded. All threads
+ * made until the next module with TLS is loaded share them. A thread that is older than such a module cannot
+ * tell which of its TLS blocks belong to that module: libc enters some blocks into the thread's DTV only when
+ * they are accessed through it. So the thread ends after its run.
  *
- * Which modules there are libc keeps in lists of slots that can be read without a lock: each has the number
- * of the load or unload that it last changed with, its generation (elf/dl-tls.c, "CONCURRENCY NOTES"). */
+ * libc keeps the modules in lists of slots that can be read without a lock. Each slot has a generation: the
+ * number of the load or unload that changed it last (elf/dl-tls.c, "CONCURRENCY NOTES"). */
 #define _GNU_SOURCE
 #include "libc/tls_images.h"
 
@@ -20,21 +20,20 @@
 #include <string.h>
 
 struct image {
-    bool known; /* the rest is valid */
+    bool known; /* the other fields are valid */
     uintptr_t generation;
-    void *initial; /* NULL for libc's own modules, which are left alone */
+    void *initial; /* NULL for libc's own modules, which are not reset */
     size_t initial_size, size;
 };
 
 struct kt__images {
-    size_t users; /* threads, and `current`; guarded by the engine's lock */
+    size_t
+        users; /* the number of threads that use it, plus one for `current`; guarded by the engine's lock */
     size_t count;
-    struct image *of; /* by number of the module, as in a DTV */
+    struct image *by_module; /* indexed by the module's number, as a DTV is */
 };
 
 static struct kt__images *current; /* guarded by the engine's lock */
-
-/* ---- What is loaded ------------------------------------------------------------------------------- */
 
 static const struct kt__slot *slot_of(size_t module)
 {
@@ -51,20 +50,21 @@ static bool is_loaded(const struct kt__slot *slot)
     return atomic_load_explicit(&slot->module, memory_order_relaxed) != NULL;
 }
 
-static bool has(const struct kt__images *images, size_t module, const struct kt__slot *slot)
+static bool has_image(const struct kt__images *images, size_t module, const struct kt__slot *slot)
 {
-    return module < images->count && images->of[module].known &&
-           images->of[module].generation == atomic_load_explicit(&slot->generation, memory_order_relaxed);
+    return module < images->count && images->by_module[module].known &&
+           images->by_module[module].generation ==
+               atomic_load_explicit(&slot->generation, memory_order_relaxed);
 }
 
-/* Modules are numbered from 1: slot 0 says nothing. */
+/* Modules are numbered from 1: slot 0 has no meaning. */
 static bool has_all(const struct kt__images *images)
 {
     size_t module = 0;
     for (const struct kt__slots *slots = *kt__libc.slots; slots;
          slots = atomic_load_explicit(&slots->next, memory_order_acquire)) {
         for (size_t i = 0; i < slots->length; i++, module++) {
-            if (module > 0 && is_loaded(&slots->slot[i]) && !has(images, module, &slots->slot[i])) {
+            if (module > 0 && is_loaded(&slots->slot[i]) && !has_image(images, module, &slots->slot[i])) {
                 return false;
             }
         }
@@ -72,14 +72,12 @@ static bool has_all(const struct kt__images *images)
     return true;
 }
 
-/* ---- Collecting ----------------------------------------------------------------------------------- */
-
 static void free_images(struct kt__images *images)
 {
     for (size_t i = 0; i < images->count; i++) {
-        free(images->of[i].initial);
+        free(images->by_module[i].initial);
     }
-    free(images->of);
+    free(images->by_module);
     free(images);
 }
 
@@ -88,17 +86,17 @@ static bool make_room(struct kt__images *images, size_t count)
     if (count <= images->count) {
         return true;
     }
-    struct image *larger = realloc(images->of, count * sizeof *larger);
+    struct image *larger = realloc(images->by_module, count * sizeof *larger);
     if (!larger) {
         return false;
     }
     memset(larger + images->count, 0, (count - images->count) * sizeof *larger);
-    images->of = larger;
+    images->by_module = larger;
     images->count = count;
     return true;
 }
 
-/* libc and the dynamic linker keep malloc's caches, the locale tables and so on in TLS of theirs. */
+/* libc and the dynamic linker keep malloc's caches, the locale tables and more in TLS of their own. */
 static bool belongs_to_libc(const struct dl_phdr_info *module)
 {
     return module->dlpi_addr == kt__libc.own_modules[0] || module->dlpi_addr == kt__libc.own_modules[1];
@@ -123,7 +121,7 @@ static bool copy(struct image *image, const struct dl_phdr_info *module)
     return true;
 }
 
-/* Not 0 to stop: for want of memory. */
+/* A callback of dl_iterate_phdr. Returns 1, which stops the iteration, when memory is short. */
 static int add_image(struct dl_phdr_info *module, size_t size, void *argument)
 {
     struct kt__images *images = argument;
@@ -131,12 +129,12 @@ static int add_image(struct dl_phdr_info *module, size_t size, void *argument)
     const struct kt__slot *slot = number ? slot_of(number) : NULL;
     (void)size;
     if (!slot || !is_loaded(slot)) {
-        return 0; /* it has no TLS, or is just being loaded, and its image may not be relocated yet */
+        return 0; /* the module has no TLS, or is being loaded, when its image may not be relocated yet */
     }
     if (!make_room(images, number + 1)) {
         return 1;
     }
-    struct image *image = &images->of[number];
+    struct image *image = &images->by_module[number];
     image->generation = atomic_load_explicit(&slot->generation, memory_order_relaxed);
     image->known = belongs_to_libc(module) || copy(image, module);
     return !image->known;
@@ -151,8 +149,6 @@ static struct kt__images *collect(void)
     }
     return images;
 }
-
-/* ---- Sharing -------------------------------------------------------------------------------------- */
 
 static struct kt__images *share_current(void)
 {
@@ -196,10 +192,9 @@ void kt__images_drop(struct kt__images *images)
     }
 }
 
-/* ---- Restoring ------------------------------------------------------------------------------------ */
-
-/* The DTV of glibc: entry 0 counts the entries, each of which is a block's address and what to free;
- * (void *)-1 stands for a block that this thread has not touched (sysdeps/generic/dl-dtv.h). */
+/* The DTV of glibc (sysdeps/generic/dl-dtv.h). Entry 0 holds the number of entries. Each other entry holds
+ * the address of a TLS block and the pointer to free; (void *)-1 is a block that this thread has not used
+ * yet. */
 struct dtv_entry {
     void *block;
     void *to_free;
@@ -223,7 +218,7 @@ bool kt__images_restore(const struct kt__images *images)
     memcpy(&dtv, (char *)pthread_self() + kt__libc.dtv_offset, sizeof dtv);
     size_t entries = (size_t)(uintptr_t)dtv[-1].block;
     for (size_t module = 1; module < images->count && module <= entries; module++) {
-        restore(&images->of[module], dtv[module].block);
+        restore(&images->by_module[module], dtv[module].block);
     }
     return true;
 }

@@ -1,4 +1,4 @@
-/* Completion queues: where the tasks go that have ended, for a reader who waits at an eventfd. */
+/* Completion queues, which collect the tasks that have ended for a reader that waits on an eventfd. */
 #define _GNU_SOURCE
 #include "pool/task.h"
 
@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 struct kt_completions {
-    KT_LINE _Atomic(struct kt_task *) last; /* of a list, linked backwards */
-    _Atomic(uint32_t) notified;             /* the descriptor is, or is about to be, readable */
-    _Atomic(uint32_t) users;                /* the owner, and workers that put into it or owe it a notify */
+    KT_LINE _Atomic(struct kt_task *) last; /* the last task of a list that is linked backwards */
+    _Atomic(uint32_t) notified;             /* the descriptor is readable, or about to be */
+    _Atomic(uint32_t) users; /* the owner, and the workers that add a task or have still to notify */
     int fd;
 };
 
@@ -43,7 +43,7 @@ int kt_completions_fd(const kt_completions *completions)
 
 void kt_completions_free(kt_completions *completions)
 {
-    /* Release and acquire: the last user sees that the others are done with it. */
+    /* Release and acquire: the last user sees what the others did, and then frees. */
     if (completions && atomic_fetch_sub_explicit(&completions->users, 1, memory_order_acq_rel) == 1) {
         close(completions->fd);
         free(completions);
@@ -67,7 +67,7 @@ static void push(struct kt_completions *completions, struct kt_task *task)
     } while (!atomic_compare_exchange_weak(&completions->last, &last, task));
 }
 
-/* A bell that did not notify for each task rings when there is nothing else to do. */
+/* Notifies for the tasks that were added without, once the worker has nothing else to do. */
 void kt__notify_completions(struct kt__worker *worker)
 {
     struct kt_completions *completions = worker->unnotified;
@@ -78,11 +78,11 @@ void kt__notify_completions(struct kt__worker *worker)
     kt_completions_free(completions);
 }
 
-/* Puts a task where it is collected, which rings at once or later. */
+/* Adds a task to its completion queue. Notifies the reader now, or leaves that to kt__notify_completions. */
 void kt__task_complete(struct kt__worker *worker, struct kt_task *task, bool notify_now)
 {
     struct kt_completions *completions = task->completions;
-    /* Who collects the task may free them as soon as it is there: the worker is a user of its own. */
+    /* The reader may free the queue as soon as it has the task, so the worker is a user of the queue, too. */
     atomic_fetch_add_explicit(&completions->users, 1, memory_order_relaxed);
     push(completions, task);
     if (notify_now) {
@@ -90,7 +90,7 @@ void kt__task_complete(struct kt__worker *worker, struct kt_task *task, bool not
     } else if (worker->unnotified != completions) {
         kt__notify_completions(worker);
         worker->unnotified = completions;
-        return; /* as a user until it rings */
+        return; /* the worker stays a user until it notifies */
     }
     kt_completions_free(completions);
 }
@@ -98,8 +98,9 @@ void kt__task_complete(struct kt__worker *worker, struct kt_task *task, bool not
 void kt_completions_take(kt_completions *completions, kt_task **first)
 {
     uint64_t count;
-    /* First the bell, then the list: what comes between rings again, for nothing at worst. The descriptor is
-     * read though nothing may have notified: who says so writes afterwards, and it must not stay readable. */
+    /* The descriptor is read before the list is taken. A task that is added in between notifies again, at
+     * worst needlessly. The descriptor is read whatever `notified` is: a notifier sets `notified` before it
+     * writes, so the descriptor may be readable after `notified` was cleared, and it must not stay so. */
     while (read(completions->fd, &count, sizeof count) < 0 && errno == EINTR) {
     }
     kt__publish(&completions->notified, 0);

@@ -1,4 +1,4 @@
-/* A parallel loop and its chunks: how they are counted, run and stopped. */
+/* A parallel loop: how its chunks are run and how it is stopped. */
 #define _GNU_SOURCE
 #include "pool/loop.h"
 
@@ -17,7 +17,7 @@ void kt_loop_stop(kt_loop *loop)
 
 void kt_cancel(int32_t *cancel)
 {
-    __atomic_store_n(cancel, 1, __ATOMIC_RELAXED); /* nothing else is told by it */
+    __atomic_store_n(cancel, 1, __ATOMIC_RELAXED); /* relaxed: the flag publishes no other data */
 }
 
 bool kt__loop_stopped(struct kt_loop *loop)
@@ -33,13 +33,13 @@ uint64_t kt__loop_units(const struct kt_loop *loop)
     return kt__divide_up(loop->count, loop->unit);
 }
 
-struct kt__part kt__part_of(struct kt_pool *pool, struct kt_loop *loop, uint32_t number)
+struct kt__member kt__member_of(struct kt_pool *pool, struct kt_loop *loop, uint32_t number)
 {
-    struct kt__part part = {.pool = pool, .loop = loop, .number = number, .call = loop->call};
+    struct kt__member member = {.pool = pool, .loop = loop, .number = number, .call = loop->call};
     for (int i = 2; i < KT_INTEGER_ARGUMENTS; i++) {
-        part.call.integers[i] += (uint64_t)loop->strides[i] * number;
+        member.call.integers[i] += (uint64_t)loop->strides[i] * number;
     }
-    return part;
+    return member;
 }
 
 static void fail(struct kt_loop *loop, const kt_call *call)
@@ -52,20 +52,20 @@ static void fail(struct kt_loop *loop, const kt_call *call)
     }
 }
 
-uint64_t kt__part_run(struct kt__part *part, uint64_t unit)
+uint64_t kt__run_unit(struct kt__member *member, uint64_t unit)
 {
-    struct kt_loop *loop = part->loop;
+    struct kt_loop *loop = member->loop;
     uint64_t first = unit * loop->unit;
     uint64_t items = loop->count - first < loop->unit ? loop->count - first : loop->unit;
-    kt_call *call = &part->call;
-    /* Unsigned, as the range of an unsigned type may be. */
+    kt_call *call = &member->call;
+    /* Unsigned arithmetic: the items may be of an unsigned type. */
     call->integers[0] = (uint64_t)loop->begin + first * (uint64_t)loop->step;
     call->integers[1] = first + items == loop->count
                             ? (uint64_t)loop->end
                             : (uint64_t)loop->begin + (first + items) * (uint64_t)loop->step;
-    int64_t begin = kt__trace_begin(part->pool);
+    int64_t begin = kt__trace_begin(member->pool);
     kt_call_run(call);
-    kt__trace_end(part->pool, begin, KT_EVENT_CHUNK, part->number, (int64_t)call->integers[0],
+    kt__trace_end(member->pool, begin, KT_EVENT_CHUNK, member->number, (int64_t)call->integers[0],
                   (int64_t)call->integers[1]);
     if (call->result & loop->failure) {
         fail(loop, call);

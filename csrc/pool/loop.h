@@ -1,21 +1,21 @@
-/* A loop, as those who run it see it. */
+/* A parallel loop, for the threads that run it. */
 #ifndef KT_LOOP_H
 #define KT_LOOP_H
 
 #include "pool/pool.h"
 
-enum { KT_PHASE_NEW = 0, KT_PHASE_SHARED, KT_PHASE_ALONE }; /* in `phase` of a loop */
-enum { KT_STOP_ASKED = 1, KT_STOP_FAILED };                 /* in `stop` of a loop */
+enum { KT_PHASE_NEW = 0, KT_PHASE_SHARED, KT_PHASE_ALONE }; /* values of a loop's `phase` */
+enum { KT_STOP_ASKED = 1, KT_STOP_FAILED };                 /* values of a loop's `stop` */
 
-/* One worker's part in a loop. */
-struct kt__part {
+/* A worker that runs chunks of a loop, with its copy of the call. */
+struct kt__member {
     struct kt_pool *pool;
     struct kt_loop *loop;
     uint32_t number;
     kt_call call;
 };
 
-/* ---- loop.c ------------------------------------------------------------------------------------------- */
+/* loop.c */
 
 bool kt__loop_stopped(struct kt_loop *loop);
 /* a / b, rounded up. */
@@ -26,33 +26,34 @@ static inline uint64_t kt__divide_up(uint64_t a, uint64_t b)
 
 uint64_t kt__loop_units(const struct kt_loop *loop);
 
-/* What kt_pool_run returns for a loop that has ended. */
+/* Returns what kt_pool_run returns for a loop that has ended. */
 int kt__loop_result(struct kt_loop *loop);
 
-struct kt__part kt__part_of(struct kt_pool *pool, struct kt_loop *loop, uint32_t number);
+struct kt__member kt__member_of(struct kt_pool *pool, struct kt_loop *loop, uint32_t number);
 
-/* Runs a unit and returns its items, unless the body says that it failed. */
-uint64_t kt__part_run(struct kt__part *part, uint64_t unit);
+/* Runs a unit. Returns its number of items, or 0 when the body reports a failure. */
+uint64_t kt__run_unit(struct kt__member *member, uint64_t unit);
 
-/* ---- region.c ----------------------------------------------------------------------------------------- */
+/* region.c */
 
-/* The gate, for a caller that ends the threads. -ETIMEDOUT, -EINTR. */
-int kt__gate_take(struct kt_pool *pool, int64_t timeout_ns);
-void kt__gate_give(struct kt_pool *pool);
+/* Lock the gate, for a caller that ends the threads: -ETIMEDOUT or -EINTR on failure. Unlock it. */
+int kt__gate_lock(struct kt_pool *pool, int64_t timeout_ns);
+void kt__gate_unlock(struct kt_pool *pool);
 
-/* Whether there is a loop that this worker may enter. */
+/* Whether a loop is open that this worker may enter. */
 bool kt__loop_is_open(const struct kt__worker *worker);
 
-/* Runs chunks of the open loop. False when there is none. */
+/* Runs chunks of the open loop. Returns false when none is open. */
 bool kt__loop_join(struct kt__worker *worker);
 
-/* The gate, if it is free. */
-bool kt__gate_try(struct kt_pool *pool);
+/* Locks the gate if it is free. */
+bool kt__gate_try_lock(struct kt_pool *pool);
 
-/* Opens the gate, which is taken, to workers below `members`. */
+/* Opens the locked gate to workers with numbers below `members`. */
 void kt__region_open(struct kt_pool *pool, struct kt_loop *loop, uint32_t members);
 
-/* The caller's part, until the loop has ended, or -ETIMEDOUT. Gives the gate back. */
+/* Runs chunks on the caller's thread until the loop has ended, and unlocks the gate. Returns -ETIMEDOUT at
+ * the deadline; the gate stays locked. */
 int kt__region_run(struct kt_pool *pool, struct kt_loop *loop, kt__deadline deadline);
 
 #endif

@@ -1,28 +1,29 @@
-/* Maps: a function of numbers over the items of arrays, as the body of a parallel loop.
+/* Maps: a function of numbers is applied to the items of arrays, as the body of a parallel loop.
  *
- * A row is done in blocks. Arguments of 8 bytes are read where they are; narrower ones are first widened to
- * words, a block at a time, so that the loop that calls knows nothing of types: it moves words into
- * registers, calls, and stores a word. That loop is compiled once for each of a few numbers of registers,
- * as filling all fourteen costs more than calling a small function does. */
+ * A row is processed in blocks. Arguments of 8 bytes are read in place. Narrower ones are first widened to
+ * words, a block at a time, so that the loop that calls the function needs no types: it moves words into
+ * registers, calls, and stores a word. This loop is compiled once for each of a few numbers of registers, as
+ * filling all fourteen costs more than the call of a small function. */
 #include <kthreads/kthreads.h>
 
 #include <stdbool.h>
 #include <string.h>
 
-enum { BLOCK = 64 }; /* words: the buffers of all operands take 8 KiB of stack */
+enum { BLOCK = 64 }; /* words; the buffers of all operands take 8 KiB of stack */
 
-/* Where the words of an operand are. */
+/* The words of an operand, and the bytes from one to the next. */
 struct words {
     char *at;
     int64_t stride;
 };
 
-/* Words for the registers of one call after the other. */
+/* The words for the registers of consecutive calls. */
 struct calls {
     kt_function function;
     bool returns_float;
     size_t count;
-    struct words integers[KT_INTEGER_ARGUMENTS], floats[KT_FLOAT_ARGUMENTS]; /* words of 0 for the others */
+    struct words integers[KT_INTEGER_ARGUMENTS],
+        floats[KT_FLOAT_ARGUMENTS]; /* words of 0 for unused parameters */
     struct words result;
 };
 
@@ -37,7 +38,7 @@ static bool is_float(int32_t type)
     return type == KT_ITEM_FLOAT || type == KT_ITEM_DOUBLE;
 }
 
-/* ---- Words: items may be misaligned, hence memcpy ------------------------------------------------------ */
+/* Items may be misaligned, hence memcpy. */
 
 #define WIDEN(type, word)                                                                                    \
     for (size_t i = 0; i < count; i++) {                                                                     \
@@ -66,10 +67,10 @@ static void widen(int32_t type, struct words from, size_t count, uint64_t *words
         break;
     case KT_ITEM_UINT32:
     case KT_ITEM_FLOAT:
-        WIDEN(uint32_t, item); /* its bits */
+        WIDEN(uint32_t, item); /* the bits of a float */
         break;
     case KT_ITEM_BOOL:
-        WIDEN(uint8_t, item != 0); /* C knows no other true than 1 */
+        WIDEN(uint8_t, item != 0); /* the only true value of C's bool is 1 */
         break;
     default:
         break;
@@ -99,8 +100,7 @@ static void narrow(int32_t type, struct words to, size_t count, const uint64_t *
     }
 }
 
-/* ---- Calls: registers of either kind are filled as typed_call.c explains
- * ------------------------------------- */
+/* The registers of both kinds are filled as typed_call.c explains. */
 
 static inline uint64_t integer_at(struct words from, size_t i)
 {
@@ -162,9 +162,7 @@ static void call(const struct calls *calls, uint32_t integers, uint32_t floats)
     }
 }
 
-/* ---- Rows ------------------------------------------------------------------------------------------- */
-
-/* The way of a chunk through the arrays. */
+/* The position of a chunk in the arrays. */
 struct walk {
     const kt_map *map;
     uint64_t index[KT_MAP_DIMENSIONS];
@@ -187,7 +185,7 @@ static int64_t item_stride(const kt_map *map, uint32_t operand)
     return map->dimensions ? stride(map, operand, map->dimensions - 1) : 0;
 }
 
-/* The next items of an operand where they are. */
+/* The next items of an operand, in place. */
 static struct words items_at(const struct walk *walk, uint32_t operand)
 {
     const kt_map *map = walk->map;
@@ -197,7 +195,7 @@ static struct words items_at(const struct walk *walk, uint32_t operand)
 
 static void run_block(const struct walk *walk, size_t count)
 {
-    static uint64_t zero; /* is only read */
+    static uint64_t zero; /* read-only */
     uint64_t buffer[KT_MAP_OPERANDS][BLOCK];
     const kt_map *map = walk->map;
     uint32_t parameters = map->parameters, integers = 0, floats = 0;
@@ -267,7 +265,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 void kt_map_chunk(uint64_t begin, uint64_t end, const kt_map *map)
 {
     struct walk walk = {.map = map};
-    if (begin < end) { /* else there may be no item to begin at */
+    if (begin < end) { /* else there may be no item to start at */
         seek(&walk, begin);
     }
     for (uint64_t count; begin < end; begin += count) {

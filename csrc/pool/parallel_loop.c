@@ -1,12 +1,12 @@
-/* kt_pool_run: chooses the chunks of a loop, and runs it with the workers or on its caller alone. */
+/* kt_pool_run: chooses the chunks of a loop, and runs it with the workers or on the calling thread alone. */
 #define _GNU_SOURCE
 #include "pool/loop.h"
 
 #include <errno.h>
 
-enum { CHUNKS_EACH = 16 }; /* of a worker, when the caller sets no grain */
+enum { CHUNKS_EACH = 16 }; /* for each worker, when the caller sets no grain */
 
-/* Sets the unit, and returns how many workers there are units for. */
+/* Sets the unit of the loop. Returns the number of workers for which there are units. */
 static uint32_t plan(const struct kt_pool *pool, struct kt_loop *loop)
 {
     uint32_t workers = atomic_load_explicit(&pool->workers, memory_order_relaxed);
@@ -17,7 +17,7 @@ static uint32_t plan(const struct kt_pool *pool, struct kt_loop *loop)
     if (loop->schedule == KT_SCHEDULE_STATIC && unit < kt__divide_up(loop->count, workers)) {
         unit = kt__divide_up(loop->count, workers);
     }
-    uint64_t least = kt__divide_up(loop->count, UINT32_MAX); /* half a share's word counts so many */
+    uint64_t least = kt__divide_up(loop->count, UINT32_MAX); /* numbers of units have 32 bits (share) */
     loop->unit = unit < least ? least : unit;
     uint64_t units = kt__divide_up(loop->count, loop->unit);
     return units < workers ? (uint32_t)units : workers;
@@ -25,10 +25,10 @@ static uint32_t plan(const struct kt_pool *pool, struct kt_loop *loop)
 
 static int run_alone(struct kt_pool *pool, struct kt_loop *loop, kt__deadline deadline)
 {
-    struct kt__part part = kt__part_of(pool, loop, 0);
+    struct kt__member member = kt__member_of(pool, loop, 0);
     struct kt__counters *counters = &pool->worker[0].counters;
     while (loop->next < kt__loop_units(loop) && !kt__loop_stopped(loop)) {
-        loop->done += kt__part_run(&part, loop->next++);
+        loop->done += kt__run_unit(&member, loop->next++);
         kt__count(&counters->chunks);
         if (deadline >= 0 && kt__now() >= deadline) {
             return -ETIMEDOUT;
@@ -39,12 +39,12 @@ static int run_alone(struct kt_pool *pool, struct kt_loop *loop, kt__deadline de
 
 static int begin_loop(struct kt_pool *pool, struct kt_loop *loop)
 {
-    if (loop->stop) { /* what workers read is not written without need */
+    if (loop->stop) { /* workers read these: they are not written without need */
         loop->stop = 0;
         loop->undone = 0;
     }
     uint32_t members = loop->count ? plan(pool, loop) : 1;
-    if (members == 1 || !kt__gate_try(pool)) {
+    if (members == 1 || !kt__gate_try_lock(pool)) {
         loop->unit = loop->unit ? loop->unit : 1;
         loop->next = loop->done = 0;
         loop->took_part = 1;
@@ -53,11 +53,11 @@ static int begin_loop(struct kt_pool *pool, struct kt_loop *loop)
         return 0;
     }
     uint32_t workers = atomic_load_explicit(&pool->workers, memory_order_relaxed);
-    members = members < workers ? members : workers; /* they may have become fewer meanwhile */
+    members = members < workers ? members : workers; /* a resize may have reduced them meanwhile */
     if (atomic_load_explicit(&pool->started, memory_order_relaxed) + 1 < workers) {
         int rc = kt__pool_start_workers(pool, workers - 1);
         if (rc < 0) {
-            kt__gate_give(pool);
+            kt__gate_unlock(pool);
             return rc;
         }
     }
@@ -90,14 +90,15 @@ int kt_pool_run(kt_pool *pool, kt_loop *loop, int64_t timeout_ns)
                                           : run_alone(pool, loop, deadline);
 }
 
-enum { LOOK_AFTER_NS = 40000000 }; /* at signals: one that comes just before a wait does not interrupt it */
+enum { SIGNAL_CHECK_NS = 40000000 }; /* between checks for signals, which may arrive just before a wait */
 
-/* One caller at a time. In a forked child a claim of its parent's is void: nobody there runs the loop. */
+/* Claims the loop for one caller at a time. In a forked child a claim from the parent is void: no thread
+ * there runs the loop. */
 static bool claim(const struct kt_pool *pool, struct kt_loop *loop)
 {
     uint64_t mine = pool->generation + 1;
     uint64_t claimed = __atomic_load_n(&loop->claimed, __ATOMIC_RELAXED);
-    /* Acquire: the last run is over, and what it wrote is seen. */
+    /* Acquire: the last run has ended, and this thread sees what it wrote. */
     if (claimed == mine || !__atomic_compare_exchange_n(&loop->claimed, &claimed, mine, false,
                                                         __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
         return false;
@@ -117,11 +118,11 @@ int kt_pool_run_to_end(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, kt_inte
         return -EBUSY;
     }
     kt__deadline deadline = kt__deadline_after(timeout_ns);
-    int64_t slice = timeout_ns >= 0 && timeout_ns < LOOK_AFTER_NS ? timeout_ns : LOOK_AFTER_NS;
+    int64_t slice = timeout_ns >= 0 && timeout_ns < SIGNAL_CHECK_NS ? timeout_ns : SIGNAL_CHECK_NS;
     int rc, stopped = 0;
     while ((rc = kt_pool_run(pool, loop, slice)) == -ETIMEDOUT) {
-        int64_t left = deadline < 0 ? LOOK_AFTER_NS : deadline - kt__now();
-        slice = left < LOOK_AFTER_NS ? left : LOOK_AFTER_NS;
+        int64_t left = deadline < 0 ? SIGNAL_CHECK_NS : deadline - kt__now();
+        slice = left < SIGNAL_CHECK_NS ? left : SIGNAL_CHECK_NS;
         stopped = stopped ? stopped : interrupted && interrupted() ? -EINTR : left <= 0 ? -ETIMEDOUT : 0;
         if (stopped) {
             kt_loop_stop(loop);

@@ -1,4 +1,4 @@
-/* A pool from its making to its end, also in a forked child. */
+/* A pool: its creation, its resizing and its end, and its reset in a forked child. */
 #define _GNU_SOURCE
 #include "pool/loop.h"
 #include "pool/queue.h"
@@ -13,17 +13,18 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static struct kt_pool *pools; /* all of them; guarded by the engine's lock */
+static struct kt_pool *pools; /* list of all pools; guarded by the engine's lock */
 
-/* Pages that nobody touches cost nothing: there is room for the most workers, and none ever moves. */
+/* Room for the largest number of workers, so that no worker ever moves. Pages that are not used cost
+ * nothing. */
 static const size_t workers_size = (KT_POOL_WORKERS_MAX + 1) * sizeof(struct kt__worker);
 
-static void forget_threads(void);
+static void reset_pools(void);
 
-static void enter_all(struct kt_pool *pool)
+static void add_to_pools(struct kt_pool *pool)
 {
     kt__lock();
-    kt__reset_in_child(KT_RESET_POOLS, forget_threads);
+    kt__reset_in_child(KT_RESET_POOLS, reset_pools);
     pool->next = pools;
     if (pools) {
         pools->previous = pool;
@@ -32,7 +33,7 @@ static void enter_all(struct kt_pool *pool)
     kt__unlock();
 }
 
-static void leave_all(struct kt_pool *pool)
+static void remove_from_pools(struct kt_pool *pool)
 {
     kt__lock();
     *(pool->previous ? &pool->previous->next : &pools) = pool->next;
@@ -104,8 +105,8 @@ int kt_pool_new(kt_pool **out, const kt_pool_spec *spec)
     if (spec->name) {
         strncpy(pool->name, spec->name, sizeof pool->name - 1);
     }
-    enter_all(pool);
-    *out = pool; /* before its threads run: they may look there for it */
+    add_to_pools(pool);
+    *out = pool; /* stored before the threads run, as they may read it there */
     int rc = kt__pool_start_workers(pool, spec->workers - 1);
     if (rc < 0) {
         while (kt_pool_quiesce(pool, -1) == -EINTR) {
@@ -119,7 +120,7 @@ int kt_pool_new(kt_pool **out, const kt_pool_spec *spec)
 void kt_pool_free(kt_pool *pool)
 {
     if (pool) {
-        leave_all(pool);
+        remove_from_pools(pool);
         free_memory(pool);
     }
 }
@@ -134,14 +135,14 @@ uint32_t kt_pool_workers(const kt_pool *pool)
     return atomic_load_explicit(&pool->workers, memory_order_relaxed);
 }
 
-static bool is_of(struct kt_pool *pool)
+static bool is_thread_of(struct kt_pool *pool)
 {
     uintptr_t self = (uintptr_t)pthread_self();
     bool found = atomic_load_explicit(&pool->caller, memory_order_relaxed) == self;
     kt__mutex_lock(&pool->changing);
     for (uint32_t number = 1; number <= pool->workers && !found; number++) {
         struct kt__worker *worker = &pool->worker[number];
-        found = kt__worker_is_there(worker) && kt_thread_ident(worker->thread) == self;
+        found = kt__worker_has_thread(worker) && kt_thread_ident(worker->thread) == self;
     }
     kt__mutex_unlock(&pool->changing);
     return found;
@@ -152,7 +153,7 @@ static void set_leaving(struct kt_pool *pool, bool leaving)
     kt__mutex_lock(&pool->changing);
     atomic_store(&pool->leaving, leaving);
     pool->quiescing = leaving;
-    kt__publish(&pool->started, 0); /* kt_pool_submit reads it after it has put a task */
+    kt__publish(&pool->started, 0); /* kt_pool_submit reads it after it has queued a task */
     kt__mutex_unlock(&pool->changing);
 }
 
@@ -175,22 +176,24 @@ static int join_all(struct kt_pool *pool, kt__deadline deadline)
     return 0;
 }
 
-/* Threads again: those asked for, or all for tasks that somebody submitted while the last ones left. */
+/* Lets the pool have threads again, and starts them: as many as requested, or all when tasks were submitted
+ * while the last threads left. */
 static int resume(struct kt_pool *pool, uint32_t threads)
 {
     set_leaving(pool, false);
-    kt__gate_give(pool);
+    kt__gate_unlock(pool);
     return kt__pool_start_workers(pool, kt__tasks_are_queued(pool) ? pool->workers : threads);
 }
 
-/* Ends the threads and has the gate until it resumes, or returns why not, and then they go on. */
+/* Ends the threads and keeps the gate locked until resume(). On failure the pool continues, and the error is
+ * returned. */
 static int end_threads(struct kt_pool *pool, int64_t timeout_ns)
 {
-    if (is_of(pool)) {
+    if (is_thread_of(pool)) {
         return -EDEADLK;
     }
     kt__deadline deadline = kt__deadline_after(timeout_ns);
-    int rc = kt__gate_take(pool, timeout_ns);
+    int rc = kt__gate_lock(pool, timeout_ns);
     if (rc < 0) {
         return rc;
     }
@@ -198,7 +201,8 @@ static int end_threads(struct kt_pool *pool, int64_t timeout_ns)
     kt__wake(pool, 1, pool->workers, UINT32_MAX);
     rc = join_all(pool, deadline);
     if (rc < 0) {
-        resume(pool, 0); /* some have left; where none can be started, whoever needs one next hears why */
+        resume(pool, 0); /* Some threads have left. Where none can be started, the next caller that needs one
+                            gets the error. */
     }
     return rc;
 }
@@ -228,7 +232,7 @@ int kt_pool_serve(kt_pool *pool, uint32_t number)
     if (!(pool->options & KT_POOL_LENT) || number < 1 || number > pool->workers) {
         return -EINVAL;
     }
-    kt__worker_main(kt__worker_place(pool, number));
+    kt__worker_main(kt__worker_prepare(pool, number));
     return 0;
 }
 
@@ -238,11 +242,12 @@ void kt_pool_close(kt_pool *pool)
     kt__wake(pool, 1, pool->workers, UINT32_MAX);
 }
 
-static void forget_region(struct kt_pool *pool, uintptr_t self)
+static void reset_region(struct kt_pool *pool, uintptr_t self)
 {
     atomic_store(&pool->caller_sleeps, 0);
     if (atomic_load(&pool->busy) && atomic_load(&pool->caller) == self) {
-        /* It forked within its loop, and goes on with it alone, unless others had chunks of it in hand. */
+        /* The caller of a loop has forked within it, and continues the loop alone. Chunks that other workers
+         * had in progress are lost: then the loop is stopped. */
         uint64_t lost = (atomic_load(&pool->gate) & KT_GATE_INSIDE) * pool->loop->unit;
         if (lost) {
             pool->loop->undone += lost;
@@ -252,9 +257,9 @@ static void forget_region(struct kt_pool *pool, uintptr_t self)
         return;
     }
     if (atomic_load(&pool->gate) & KT_GATE_INSIDE && pool->loop) {
-        kt_loop_stop(pool->loop); /* a worker forked: its part ends with the chunk that it is in */
+        kt_loop_stop(pool->loop); /* a worker has forked: it ends with its present chunk */
     }
-    for (uint32_t i = 0; i < pool->workers; i++) { /* as they are between two loops */
+    for (uint32_t i = 0; i < pool->workers; i++) { /* empty, as between two loops */
         atomic_store(&pool->worker[i].share, 0);
     }
     atomic_fetch_and(&pool->gate, ~(KT_GATE_INSIDE | KT_GATE_OPEN));
@@ -262,7 +267,7 @@ static void forget_region(struct kt_pool *pool, uintptr_t self)
     atomic_store(&pool->busy, 0);
 }
 
-static void forget_threads(void)
+static void reset_pools(void)
 {
     uintptr_t self = (uintptr_t)pthread_self();
     for (struct kt_pool *pool = pools; pool; pool = pool->next) {
@@ -278,21 +283,21 @@ static void forget_threads(void)
             atomic_store(&pool->sleepers[word], 0);
         }
         kt__queue_reset(pool);
-        forget_region(pool, self);
+        reset_region(pool, self);
     }
 }
 
 static int64_t cpu_time_of(const struct kt__worker *worker)
 {
     int64_t ns;
-    return kt__worker_is_there(worker) && kt_thread_cpu_time(worker->thread, &ns) == 0 ? ns : -1;
+    return kt__worker_has_thread(worker) && kt_thread_cpu_time(worker->thread, &ns) == 0 ? ns : -1;
 }
 
 size_t kt_pool_stats(kt_pool *pool, kt_worker_stats *stats, size_t count)
 {
     kt__mutex_lock(&pool->changing);
-    size_t there_are = pool->workers + 1;
-    for (size_t i = 0; i < there_are && i < count; i++) {
+    size_t places = pool->workers + 1;
+    for (size_t i = 0; i < places && i < count; i++) {
         struct kt__worker *worker = &pool->worker[i];
         stats[i] = (kt_worker_stats){.regions = worker->counters.regions,
                                      .chunks = worker->counters.chunks,
@@ -303,5 +308,5 @@ size_t kt_pool_stats(kt_pool *pool, kt_worker_stats *stats, size_t count)
                                      .cpu_ns = i > 0 ? cpu_time_of(worker) : -1};
     }
     kt__mutex_unlock(&pool->changing);
-    return there_are;
+    return places;
 }

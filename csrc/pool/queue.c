@@ -1,4 +1,4 @@
-/* The queue of tasks that wait for a worker: bounded, or with a list for what it has no room for. */
+/* The queue of tasks that wait for a worker: bounded, or with an overflow list. */
 #define _GNU_SOURCE
 #include "pool/queue.h"
 
@@ -35,12 +35,13 @@ void kt__queue_reset(struct kt_pool *pool)
     atomic_store_explicit(&pool->unfinished, 0, memory_order_relaxed);
 }
 
-static bool put(struct kt_pool *pool, struct kt_task *task)
+static bool put_in_cell(struct kt_pool *pool, struct kt_task *task)
 {
     uint64_t ticket = atomic_load_explicit(&pool->tail, memory_order_relaxed);
     for (;;) {
         struct kt__cell *cell = &pool->cells[ticket & pool->cell_mask];
-        uint64_t turn = atomic_load(&cell->turn); /* consistent with a taker's, for the wait for room */
+        uint64_t turn = atomic_load(&cell->turn); /* sequentially consistent, as a consumer's store is:
+                                                     kt__queue_put_or_wait needs it */
         if (turn == ticket) {
             if (atomic_compare_exchange_weak(&pool->tail, &ticket, ticket + 1)) {
                 cell->task = task;
@@ -55,7 +56,7 @@ static bool put(struct kt_pool *pool, struct kt_task *task)
     }
 }
 
-static struct kt_task *take(struct kt_pool *pool)
+static struct kt_task *take_from_cell(struct kt_pool *pool)
 {
     uint64_t ticket = atomic_load_explicit(&pool->head, memory_order_relaxed);
     for (;;) {
@@ -75,7 +76,7 @@ static struct kt_task *take(struct kt_pool *pool)
     }
 }
 
-/* May say no where another worker has just taken one: that one looks, too, after it has. */
+/* May return false when another worker has just taken a task: that worker checks, too, after it has. */
 bool kt__tasks_wait(const struct kt_pool *pool)
 {
     uint64_t ticket = atomic_load(&pool->head);
@@ -89,11 +90,11 @@ bool kt__tasks_are_queued(const struct kt_pool *pool)
     return head != atomic_load(&pool->tail) || atomic_load(&pool->spilled) > 0;
 }
 
-/* While there are spilled tasks new ones go behind them, and a spilled one counts until it is in the queue:
- * so who submits two tasks finds them taken in their order. */
+/* While the overflow list has tasks, new tasks go behind them. A task of the list counts as spilled until it
+ * is in the queue. So tasks that one thread submits are taken in their order. */
 bool kt__queue_put(struct kt_pool *pool, struct kt_task *task)
 {
-    if (atomic_load(&pool->spilled) == 0 && put(pool, task)) {
+    if (atomic_load(&pool->spilled) == 0 && put_in_cell(pool, task)) {
         return true;
     }
     if (!(pool->options & KT_POOL_UNBOUNDED)) {
@@ -103,7 +104,7 @@ bool kt__queue_put(struct kt_pool *pool, struct kt_task *task)
     task->link = NULL;
     *pool->spill = task;
     pool->spill = &task->link;
-    atomic_fetch_add(&pool->spilled, 1); /* publishes, as a cell's turn does */
+    atomic_fetch_add(&pool->spilled, 1); /* publishes the task, as the store of a cell's turn does */
     kt__mutex_unlock(&pool->spilling);
     return true;
 }
@@ -114,8 +115,8 @@ static void unspill(struct kt_pool *pool)
     kt__mutex_lock(&pool->spilling);
     struct kt_task *task, *next;
     while ((task = pool->first_spilled) != NULL) {
-        next = task->link; /* before somebody takes it */
-        if (!put(pool, task)) {
+        next = task->link; /* read before another worker takes the task */
+        if (!put_in_cell(pool, task)) {
             break;
         }
         pool->first_spilled = next;
@@ -129,18 +130,18 @@ static void unspill(struct kt_pool *pool)
 
 struct kt_task *kt__queue_take(struct kt_pool *pool)
 {
-    struct kt_task *task = take(pool);
+    struct kt_task *task = take_from_cell(pool);
     if (atomic_load(&pool->spilled) > 0) {
         unspill(pool);
-        task = task ? task : take(pool);
+        task = task ? task : take_from_cell(pool);
     }
     return task;
 }
 
-void kt__queue_announce_room(struct kt_pool *pool)
+void kt__queue_notify_room(struct kt_pool *pool)
 {
-    /* Sequentially consistent, as is kt__queue_put_or_wait's count and look: one of the two sees the other.
-     */
+    /* Sequentially consistent, as kt__queue_put_or_wait's count of itself and its check are: either this
+     * thread sees the waiter, or the waiter sees the room. */
     if (atomic_load(&pool->room_waiters)) {
         atomic_fetch_add(&pool->room, 1);
         kt__futex_wake(&pool->room, 1, KT_FUTEX_PRIVATE);
@@ -156,7 +157,7 @@ int kt__queue_put_or_wait(struct kt_pool *pool, struct kt_task *task, kt__deadli
     atomic_fetch_add(&pool->room_waiters, 1);
     for (;;) {
         uint32_t seen = atomic_load(&pool->room);
-        if (put(pool, task)) {
+        if (put_in_cell(pool, task)) {
             rc = 0;
             break;
         }

@@ -4,28 +4,28 @@
 
 #include "pool/pool.h"
 
-/* False for want of memory. */
+/* Returns false when memory is short. */
 bool kt__queue_new(struct kt_pool *pool, uint32_t size);
 
-/* Empties it, in a forked child. */
+/* Empties the queue, in a forked child. */
 void kt__queue_reset(struct kt_pool *pool);
 
-/* False when there is no room. */
+/* Adds a task. Returns false when there is no room. */
 bool kt__queue_put(struct kt_pool *pool, struct kt_task *task);
 
-/* Waits for room. -EAGAIN at the deadline, -EINTR. */
+/* Adds a task, and waits for room if there is none. Returns -EAGAIN at the deadline, or -EINTR. */
 int kt__queue_put_or_wait(struct kt_pool *pool, struct kt_task *task, kt__deadline deadline);
 
-/* The next task, or NULL. */
+/* Takes the next task, or returns NULL. */
 struct kt_task *kt__queue_take(struct kt_pool *pool);
 
-/* After a task was taken: wakes a thread that waits for room. */
-void kt__queue_announce_room(struct kt_pool *pool);
+/* Wakes a thread that waits for room. Called after a task was taken. */
+void kt__queue_notify_room(struct kt_pool *pool);
 
-/* Whether there is a task to take. */
+/* Whether there is a task that can be taken. */
 bool kt__tasks_wait(const struct kt_pool *pool);
 
-/* Whether there is any, including one that is being put: for a caller after which no worker looks. */
+/* Whether there is any task, including one that is being added: for a caller after which no worker checks. */
 bool kt__tasks_are_queued(const struct kt_pool *pool);
 
 #endif

@@ -1,8 +1,8 @@
-/* The workers that sleep, as bits: who wakes one takes its bit. */
+/* The set of sleeping workers, one bit each. A waker takes a worker's bit. */
 #define _GNU_SOURCE
 #include "pool/pool.h"
 
-/* The bits of one word of sleepers that are of workers from `first` to `last`. */
+/* The bits of the workers with numbers from `first` to `last` in one word of `sleepers`. */
 static uint64_t mask_of(uint32_t word, uint32_t first, uint32_t last)
 {
     uint64_t mask = ~(uint64_t)0;
@@ -24,7 +24,7 @@ uint32_t kt__asleep(const struct kt_pool *pool, uint32_t last)
     return asleep;
 }
 
-/* Takes one sleeper's bit, and so owes it the signal. */
+/* Takes one sleeper's bit. The caller must signal the worker. */
 static struct kt__worker *take_sleeper(struct kt_pool *pool, uint32_t first, uint32_t last)
 {
     for (uint32_t word = first / 64; word <= last / 64; word++) {

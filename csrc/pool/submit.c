@@ -1,4 +1,4 @@
-/* kt_pool_submit: queues tasks, and sees to it that workers run them. */
+/* kt_pool_submit: queues tasks, and makes sure that workers run them. */
 #define _GNU_SOURCE
 #include "pool/queue.h"
 #include "pool/task.h"
@@ -22,7 +22,8 @@ int64_t kt_pool_submit(kt_pool *pool, kt_task *const *tasks, size_t count, int64
                            : kt__queue_put_or_wait(pool, tasks[queued], deadline);
         if (rc == 0) {
             queued++;
-            /* Who spins comes by itself; who is woken wakes another while there is work. */
+            /* A spinning worker finds the task by itself. A woken worker wakes another while there is
+             * work. */
             if (queued > atomic_load(&pool->spinning)) {
                 kt__wake(pool, 1, pool->workers, 1);
             }
@@ -31,7 +32,8 @@ int64_t kt_pool_submit(kt_pool *pool, kt_task *const *tasks, size_t count, int64
             atomic_store_explicit(kt__task_state(tasks[queued]), KT_TASK_NEW, memory_order_relaxed);
         }
     }
-    /* If the last threads left before they could see these tasks, whoever told them to go sees them. */
+    /* If the last threads left before they could see these tasks, the thread that ended them sees the tasks
+     * (resume in pool.c). */
     if (queued > 0 && atomic_load(&pool->started) < pool->workers) {
         kt__pool_start_workers(pool, pool->workers);
     }

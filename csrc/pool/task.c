@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <limits.h>
 
-/* From one state to another, whoever waits. False when it is in neither. */
-static bool move(struct kt_task *task, uint32_t from, uint32_t to)
+/* Changes the state and keeps the other bits of the word. Returns false when the state is not `from`. */
+static bool change_state(struct kt_task *task, uint32_t from, uint32_t to)
 {
     uint32_t state = atomic_load(kt__task_state(task));
     while ((state & KT_TASK_STATE) == from) {
@@ -28,14 +28,14 @@ int kt_task_state_of(const kt_task *task)
 
 int kt_task_cancel(kt_task *task)
 {
-    if (!move(task, KT_TASK_QUEUED, KT_TASK_CANCELLED)) {
+    if (!change_state(task, KT_TASK_QUEUED, KT_TASK_CANCELLED)) {
         return -EBUSY;
     }
     kt__futex_wake(kt__task_state(task), INT_MAX, KT_FUTEX_PRIVATE);
     return 0;
 }
 
-static bool over(uint32_t state)
+static bool is_over(uint32_t state)
 {
     return (state & KT_TASK_STATE) >= KT_TASK_DONE;
 }
@@ -44,21 +44,21 @@ int kt_task_watch(kt_task *task)
 {
     uint32_t state = atomic_load(kt__task_state(task));
     do {
-        if (over(state)) {
+        if (is_over(state)) {
             return -EALREADY;
         }
     } while (!atomic_compare_exchange_weak(kt__task_state(task), &state, state | KT_TASK_WATCHED));
     return 0;
 }
 
-/* Whether a task is over after at most so long. */
+/* Spins for at most `spin_ns`. Returns whether the task is over. */
 static bool spin_for(kt__word *word, int64_t spin_ns)
 {
     struct kt__spin spin = {.budget_ns = spin_ns};
-    bool is_over;
-    while (!(is_over = over(atomic_load(word))) && kt__spin(&spin)) {
+    bool ended;
+    while (!(ended = is_over(atomic_load(word))) && kt__spin(&spin)) {
     }
-    return is_over;
+    return ended;
 }
 
 int kt_task_wait(kt_task *task, int64_t spin_ns, int64_t timeout_ns)
@@ -70,16 +70,17 @@ int kt_task_wait(kt_task *task, int64_t spin_ns, int64_t timeout_ns)
     }
     uint32_t state = atomic_load(word);
     do {
-        if (over(state)) {
+        if (is_over(state)) {
             return 0;
         }
     } while (!atomic_compare_exchange_weak(word, &state, state + KT_TASK_ONE_WAITER));
     int rc = 0;
-    while (!over(state = atomic_load(word)) && rc == 0) {
+    while (!is_over(state = atomic_load(word)) && rc == 0) {
         rc = kt__futex_wait(word, state, KT_FUTEX_PRIVATE, deadline);
     }
-    /* No longer a waiter, unless it is over, when the word is not the engine's any more. */
-    while (!over(state)) {
+    /* Stops being counted as a waiter. When the task is over the word is no longer the engine's and is not
+     * changed. */
+    while (!is_over(state)) {
         if (atomic_compare_exchange_weak(word, &state, state - KT_TASK_ONE_WAITER)) {
             return rc;
         }
@@ -89,12 +90,13 @@ int kt_task_wait(kt_task *task, int64_t spin_ns, int64_t timeout_ns)
 
 static void finish(struct kt__worker *worker, struct kt_task *task)
 {
-    bool comes_back = task->completions; /* else it is its owner's as soon as it is done */
+    /* Read first: without a queue the owner may free the task as soon as it is done. */
+    bool has_queue = task->completions;
     uint32_t state = atomic_exchange(kt__task_state(task), KT_TASK_DONE);
     if (state >= KT_TASK_ONE_WAITER) {
         kt__futex_wake(kt__task_state(task), INT_MAX, KT_FUTEX_PRIVATE);
     }
-    if (comes_back) {
+    if (has_queue) {
         kt__task_complete(worker, task, state & KT_TASK_WATCHED);
     }
 }
@@ -112,26 +114,26 @@ bool kt__task_run_next(struct kt__worker *worker)
     if (!task) {
         return false;
     }
-    kt__queue_announce_room(pool);
+    kt__queue_notify_room(pool);
     if (kt__tasks_wait(pool)) {
         kt__wake(pool, 1, pool->workers, 1);
     }
     if (atomic_load_explicit(&pool->broken, memory_order_relaxed)) {
         kt_task_cancel(task);
     }
-    if (!move(task, KT_TASK_QUEUED, KT_TASK_RUNNING)) {
+    if (!change_state(task, KT_TASK_QUEUED, KT_TASK_RUNNING)) {
         kt__count_unfinished(pool, -1);
         if (task->completions) {
             kt__task_complete(worker, task, false);
         } else {
-            move(task, KT_TASK_CANCELLED, KT_TASK_GONE);
+            change_state(task, KT_TASK_CANCELLED, KT_TASK_GONE);
         }
         return true;
     }
     int64_t begin = kt__trace_begin(pool);
     int64_t tag = (int64_t)task->tag;
     kt_call_run(&task->call);
-    if (generation == pool->generation) { /* in a forked child the parent's tasks are not its own */
+    if (generation == pool->generation) { /* not in a forked child, which does not own the parent's tasks */
         kt__count_unfinished(pool, -1);
         kt__count(&worker->counters.tasks);
         kt__trace_end(pool, begin, KT_EVENT_TASK, worker->number, tag, tag);

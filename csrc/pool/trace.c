@@ -1,9 +1,9 @@
-/* What a pool did when, recorded into memory that somebody lends. */
+/* Records what a pool does and when, in memory that the caller provides. */
 #define _GNU_SOURCE
 #include "pool/pool.h"
 
-/* `tracing` counts the writers and holds this bit while there is memory: who takes the memory away clears
- * the bit and waits for the count. */
+/* `tracing` counts the threads that write an event, and holds this bit while there is memory. A thread that
+ * takes the memory away clears the bit and waits until the count is 0. */
 #define TRACE_ON 0x80000000U
 
 int64_t kt__trace_begin(struct kt_pool *pool)
@@ -25,7 +25,7 @@ void kt__trace_end(struct kt_pool *pool, int64_t begin_ns, enum kt_event_kind ki
     if (begin_ns == 0) {
         return;
     }
-    /* Acquire: who sees the bit sees the memory. */
+    /* Acquire: a thread that sees the bit sees the memory. */
     if (atomic_fetch_add_explicit(&pool->tracing, 1, memory_order_acquire) & TRACE_ON) {
         record(pool, &(kt_event){.begin_ns = begin_ns,
                                  .end_ns = kt__now(),
@@ -34,7 +34,7 @@ void kt__trace_end(struct kt_pool *pool, int64_t begin_ns, enum kt_event_kind ki
                                  .kind = kind,
                                  .worker = worker});
     }
-    /* Release: who sees the count fall sees the event. */
+    /* Release: a thread that sees the count fall sees the event. */
     atomic_fetch_sub_explicit(&pool->tracing, 1, memory_order_release);
 }
 
@@ -42,7 +42,7 @@ size_t kt_pool_trace(kt_pool *pool, kt_event *events, size_t capacity)
 {
     atomic_fetch_and_explicit(&pool->tracing, ~TRACE_ON, memory_order_relaxed);
     while (atomic_load_explicit(&pool->tracing, memory_order_acquire) != 0) {
-        kt__pause(); /* a writer copies one event */
+        kt__pause(); /* a writer only copies one event */
     }
     size_t recorded = atomic_exchange_explicit(&pool->events_count, 0, memory_order_relaxed);
     pool->events = events;

@@ -1,4 +1,4 @@
-/* The threads of a pool's workers: started when they are needed. */
+/* The threads of a pool's workers, which are started when they are needed. */
 #define _GNU_SOURCE
 #include "pool/pool.h"
 
@@ -7,13 +7,12 @@
 
 #include <stdio.h>
 
-bool kt__worker_is_there(const struct kt__worker *worker)
+bool kt__worker_has_thread(const struct kt__worker *worker)
 {
     return worker->thread && !worker->left && worker->generation == worker->pool->generation;
 }
 
-/* A worker's place, for a new thread. */
-struct kt__worker *kt__worker_place(struct kt_pool *pool, uint32_t number)
+struct kt__worker *kt__worker_prepare(struct kt_pool *pool, uint32_t number)
 {
     struct kt__worker *worker = &pool->worker[number];
     worker->pool = pool;
@@ -26,7 +25,7 @@ struct kt__worker *kt__worker_place(struct kt_pool *pool, uint32_t number)
     return worker;
 }
 
-/* In this order: a child forked in between must not free it, too. */
+/* In this order: a child forked in between must not free the handle again. */
 void kt__worker_free_thread(struct kt__worker *worker)
 {
     struct kt_thread *thread = worker->thread;
@@ -38,12 +37,13 @@ static int start_worker(struct kt_pool *pool, uint32_t number)
 {
     struct kt__worker *worker = &pool->worker[number];
     if (worker->thread) {
-        /* It leaves, and has its place until it has ended, or is not in this forked child. */
+        /* The old thread is about to end, and uses the worker until then; or it does not exist in this forked
+         * child. */
         while (worker->generation == pool->generation && kt_thread_wait(worker->thread, -1, NULL) == -EINTR) {
         }
         kt__worker_free_thread(worker);
     }
-    kt__worker_place(pool, number);
+    kt__worker_prepare(pool, number);
     kt_spec spec = pool->thread;
     char name[32];
     if (pool->name[0]) {
@@ -65,15 +65,16 @@ int kt__pool_start_workers(struct kt_pool *pool, uint32_t threads)
     if (pool->options & KT_POOL_LENT) {
         return 0;
     }
-    /* The first look at libc may wait for the loader, whose lock is held by a constructor that may be about
-     * to use this pool: not under the mutex. What it finds is told by the start. */
+    /* The first probe of libc may wait for the loader. A constructor that holds the loader's lock may be
+     * about to use this pool, so this does not happen under the mutex. The start of the thread returns the
+     * probe's result. */
     (void)kt__ready();
     kt__mutex_lock(&pool->changing);
-    if (threads > pool->workers) { /* whoever asks may have read it before a resize */
+    if (threads > pool->workers) { /* the caller may have read the number before a resize */
         threads = pool->workers;
     }
     for (uint32_t number = 1; number <= threads && !pool->quiescing && rc == 0; number++) {
-        if (!kt__worker_is_there(&pool->worker[number])) {
+        if (!kt__worker_has_thread(&pool->worker[number])) {
             rc = start_worker(pool, number);
         }
     }

@@ -1,7 +1,9 @@
-/* What a child may do at any point between clone and its program: say how it went, and end.
+/* What a child may do at any point between clone and its program: store its tid, report to its parent, and
+ * end.
  *
- * Only system calls, on memory that is either a copy, in which other threads of the parent may have held any
- * lock, or the parent's own. Nothing here may allocate, lock, or use libc's state beyond errno. */
+ * These functions make system calls only. The child's memory is either a copy, in which other threads of the
+ * parent may have held any lock, or the parent's own. So the functions do not allocate, lock, or use libc's
+ * state except errno. */
 #define _GNU_SOURCE
 #include "process/process.h"
 
@@ -14,17 +16,17 @@ _Noreturn void kt__exit(int status)
     }
 }
 
-void kt__say(struct kt__child *child, int32_t place, int32_t error)
+void kt__report(struct kt__child *child, int32_t place, int32_t error)
 {
     child->report = (kt_failure){place, error};
     if (child->channel >= 0) {
-        /* A failure means that the parent is gone; the child ends next. */
+        /* This fails only when the parent is gone; then the child ends next. */
         (void)kt__syscall(SYS_sendto, child->channel, &child->report, sizeof child->report, MSG_NOSIGNAL,
                           NULL, 0);
     }
 }
 
-void kt__child_is_new(const struct kt__child *child)
+void kt__child_store_tid(const struct kt__child *child)
 {
     if (child->tid) {
         *child->tid = (int32_t)kt__syscall(SYS_gettid);

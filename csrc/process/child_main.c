@@ -1,5 +1,5 @@
-/* What a child does between clone and its program: its steps, then its function. As child.c: only system
- * calls. */
+/* What a child does between clone and its program: it executes its steps, then calls its function. As in
+ * child.c, it makes system calls only. */
 #define _GNU_SOURCE
 #include "process/process.h"
 
@@ -7,14 +7,15 @@
 #include <sched.h>
 #include <signal.h>
 
-struct kernel_action { /* struct sigaction of the kernel on both architectures */
+struct kernel_action { /* the kernel's struct sigaction on both architectures */
     uintptr_t handler;
     unsigned long flags;
     uintptr_t restorer;
     kt__signals mask;
 };
 
-/* What CLONE_CLEAR_SIGHAND does: handlers become the default action, what is ignored stays so. */
+/* Does what CLONE_CLEAR_SIGHAND does: sets handled signals to the default action; ignored signals stay
+ * ignored. */
 static void reset_handlers(void)
 {
     for (int number = 1; number <= 64; number++) {
@@ -29,7 +30,7 @@ static void reset_handlers(void)
 
 void kt__child_prepare(struct kt__child *child)
 {
-    kt__child_is_new(child);
+    kt__child_store_tid(child);
     if (child->parent_end >= 0) {
         close(child->parent_end);
     }
@@ -40,13 +41,13 @@ void kt__child_prepare(struct kt__child *child)
         child->slots[i] = -1;
     }
     for (size_t i = 0; i < child->spec.step_count; i++) {
-        int rc = kt__take_step(child, &child->spec.steps[i]);
+        int rc = kt__run_step(child, &child->spec.steps[i]);
         if (rc < 0) {
-            kt__say(child, (int32_t)i, -rc);
+            kt__report(child, (int32_t)i, -rc);
             kt__exit(127);
         }
     }
-    kt__say(child, KT_SAYS_BEGUN, 0);
+    kt__report(child, KT_REPORT_BEGUN, 0);
     if (child->channel >= 0 && !(child->spec.flags & CLONE_FILES)) {
         close(child->channel);
     }
@@ -65,8 +66,8 @@ void kt__child_main(struct kt__child *child)
     if (!child->spec.call) {
         kt__exit(0);
     }
-    /* A function that calls pthread_exit must not come to libc's end of a thread: it would be counted off
-     * among the threads of a process that this one does not belong to. */
+    /* When the function calls pthread_exit, this handler ends the process first: libc's code for the end of a
+     * thread would decrement the count of threads of a process to which this one does not belong. */
     pthread_cleanup_push(end_without_result, NULL);
     kt_call_run(&child->call);
     pthread_cleanup_pop(0);

@@ -1,5 +1,5 @@
-/* The memory of children that share ours: a stack, a thread descriptor, and the word that the kernel clears.
- */
+/* The memory of children that share the parent's memory: a stack, a thread descriptor, and the word that the
+ * kernel clears. */
 #include "libc/descriptor.h"
 #include "base/fork.h"
 #include "process/process.h"
@@ -9,15 +9,15 @@
 #include <stdlib.h>
 
 struct kt_process_memory {
-    /* Cleared by the kernel when the child lets go of this address space, by exec or by its end. */
+    /* The kernel clears it when the child leaves this address space, by exec or by its end. */
     kt__word word;
     struct kt__stack *stack;
-    char *descriptor; /* NULL for a child that borrows its suspended parent's */
+    char *descriptor; /* NULL for a child that uses the TLS of its suspended parent */
     struct kt__child child;
     struct kt_process_memory *next;
 };
 
-static struct kt_process_memory *abandoned; /* under the lock */
+static struct kt_process_memory *abandoned; /* guarded by the engine's lock */
 
 static void recycle(struct kt_process_memory *memory)
 {
@@ -59,8 +59,10 @@ static void give_stack(struct kt_process_memory *memory)
     kt__unlock();
 }
 
-/* Stack, and TLS where the child is to be a thread in libc's eyes. */
-static int furnish(struct kt_process_memory *memory, void *(*routine)(void *), struct kt__clone *stack)
+/* Takes a stack, and makes a descriptor with TLS when there is a routine: libc then treats the child as a
+ * thread. */
+static int take_stack_and_tls(struct kt_process_memory *memory, void *(*routine)(void *),
+                              struct kt__clone *stack)
 {
     int rc = take_stack(memory, routine != NULL);
     if (rc < 0) {
@@ -72,8 +74,8 @@ static int furnish(struct kt_process_memory *memory, void *(*routine)(void *), s
     if (!routine) {
         return 0;
     }
-    /* Not entered into libc's list: what reaches all threads of this process, such as setuid, is not for it.
-     */
+    /* The descriptor is not added to libc's list: an operation on all threads of this process, such as
+     * setuid, must not include the child. */
     struct kt__descriptor descriptor;
     rc = kt__descriptor_make(&kt__libc, memory->stack->low, memory->stack->size, routine, stack->argument,
                              &descriptor);
@@ -99,7 +101,7 @@ int kt__process_memory_take(struct kt_process_memory **out, const struct kt__chi
     }
     memory->child = *child;
     atomic_store_explicit(&memory->word, KT_STARTING, memory_order_relaxed);
-    int rc = furnish(memory, routine, stack);
+    int rc = take_stack_and_tls(memory, routine, stack);
     if (rc < 0) {
         free(memory);
         return rc;

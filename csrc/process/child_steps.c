@@ -1,4 +1,4 @@
-/* The steps of a child: each a system call or two. */
+/* The steps of a child. Each is a system call or two. */
 #define _GNU_SOURCE
 #include "process/process.h"
 #include "base/syscall.h"
@@ -21,16 +21,14 @@ int kt__write_file(const char *path, const char *text)
     if (fd < 0) {
         return (int)fd;
     }
-    /* In one write: files of /proc and of cgroups take no halves. */
+    /* In one write: files of /proc and of cgroups do not accept a partial text. */
     size_t size = strlen(text);
     long written = kt__syscall(SYS_write, fd, text, size);
     close((int)fd);
     return written < 0 ? (int)written : (size_t)written == size ? 0 : -EIO;
 }
 
-/* ---- Descriptors ------------------------------------------------------------------------------------ */
-
-/* Before Linux 5.9, or 5.11 for close-on-exec. */
+/* For kernels without close_range (before Linux 5.9), or without its close-on-exec flag (before 5.11). */
 static void close_one_by_one(long first, long last, bool at_exec)
 {
     struct rlimit limit;
@@ -52,7 +50,7 @@ static void close_some(long first, long last, bool at_exec)
     }
 }
 
-/* All but the channel, which closes at exec by itself. */
+/* Leaves the channel open: it closes at exec by itself. */
 static int close_all(const struct kt__child *child, const kt_step *step)
 {
     long first = step->fd, last = step->number < 0 ? 0x7fffffff : (long)step->number;
@@ -74,8 +72,6 @@ static int duplicate(const kt_step *step)
     long rc = kt__syscall(SYS_dup3, step->fd, (int)step->number, 0);
     return rc < 0 ? (int)rc : 0;
 }
-
-/* ---- Network, place, limits ------------------------------------------------------------------------- */
 
 static int loopback_up(void)
 {
@@ -103,7 +99,7 @@ static int change_root(const kt_step *step)
 
 static int default_signals(uint64_t mask)
 {
-    /* libc's wrapper would refuse its own two signals; a zeroed action is the default one. */
+    /* libc's wrapper refuses libc's own two signals. A zeroed action is the default one. */
     const struct {
         uint64_t words[4];
     } action = {{0}};
@@ -115,7 +111,7 @@ static int default_signals(uint64_t mask)
     return 0;
 }
 
-/* Waits for the parent's word; without a parent there is nothing to go on for. */
+/* Waits for the parent's message. If the parent has closed the channel, the child ends. */
 static int await_go(int channel)
 {
     char go;
@@ -128,25 +124,22 @@ static int await_go(int channel)
     return rc < 0 ? (int)rc : 0;
 }
 
-/* ---- The program ------------------------------------------------------------------------------------ */
-
-/* The error of the first that exists but cannot be executed, as shells and subprocess tell it. */
+/* Tries each path in turn. Returns the error of the first file that exists but cannot be executed, as shells
+ * and subprocess do. */
 static int execute(const struct kt__child *child, const kt_step *step)
 {
-    int rc = -ENOENT, telling = 0;
+    int rc = -ENOENT, first_error = 0;
     kt__set_signals(child->mask, NULL);
     for (char *const *path = step->paths; *path; path++) {
         rc = (int)kt__syscall(SYS_execve, *path, step->argv, step->envp ? step->envp : environ);
-        if (rc != -ENOENT && rc != -ENOTDIR && !telling) {
-            telling = rc;
+        if (rc != -ENOENT && rc != -ENOTDIR && !first_error) {
+            first_error = rc;
         }
     }
-    return telling ? telling : rc;
+    return first_error ? first_error : rc;
 }
 
-/* ---- Any -------------------------------------------------------------------------------------------- */
-
-int kt__take_step(struct kt__child *child, const kt_step *step)
+int kt__run_step(struct kt__child *child, const kt_step *step)
 {
     switch (step->kind) {
     case KT_STEP_GO:
@@ -156,7 +149,7 @@ int kt__take_step(struct kt__child *child, const kt_step *step)
     case KT_STEP_UNSHARE:
         return (int)kt__syscall(SYS_unshare, (unsigned long)step->flags);
     case KT_STEP_FORK:
-        return kt__stand_by(child);
+        return kt__fork_and_supervise(child);
     case KT_STEP_HOSTNAME:
         return (int)kt__syscall(SYS_sethostname, step->text, strlen(step->text));
     case KT_STEP_DOMAINNAME:

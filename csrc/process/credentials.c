@@ -1,4 +1,4 @@
-/* The steps of a child that change who it is and what it may do. */
+/* The steps of a child that change its user, groups and capabilities. */
 #define _GNU_SOURCE
 #include "process/process.h"
 
@@ -23,21 +23,22 @@ static bool in(uint64_t mask, unsigned capability)
     return mask >> capability & 1;
 }
 
-/* What a set-user-id program, or user 0 by executing any, could get back. Needs CAP_SETPCAP; who lacks it has
- * no other way to those capabilities than such a program, which KT_STEP_NO_NEW_PRIVS closes. */
-static long bound(uint64_t mask)
+/* Drops capabilities from the bounding set: a set-user-id program, or any program that user 0 executes, could
+ * get them back otherwise. This needs CAP_SETPCAP. A thread without it can get capabilities only by executing
+ * such a program, which KT_STEP_NO_NEW_PRIVS prevents. */
+static long drop_bounding_set(uint64_t mask)
 {
     for (unsigned i = 0; i < CAPABILITIES; i++) {
         long rc = in(mask, i) ? 0 : prctl2(PR_CAPBSET_DROP, i, 0);
         if (rc < 0) {
-            return rc == -EINVAL ? 0 : rc; /* no more that this kernel knows */
+            return rc == -EINVAL ? 0 : rc; /* this kernel has no capability of this number or above */
         }
     }
     return 0;
 }
 
-/* Ambient ones are what a program executed by a user other than 0 keeps. */
-static long surround(uint64_t mask)
+/* Sets the ambient capabilities: a program that a user other than 0 executes keeps these. */
+static long set_ambient_set(uint64_t mask)
 {
     long rc = prctl2(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0);
     for (unsigned i = 0; i < CAPABILITIES && rc == 0; i++) {
@@ -54,7 +55,7 @@ static int keep_capabilities(uint64_t mask)
     struct __user_cap_data_struct data[2];
     long rc = read_capabilities(data);
     if (rc == 0 && data[0].effective >> CAP_SETPCAP & 1) {
-        rc = bound(mask);
+        rc = drop_bounding_set(mask);
     }
     if (rc < 0) {
         return (int)rc;
@@ -64,7 +65,7 @@ static int keep_capabilities(uint64_t mask)
         data[i].effective = data[i].inheritable = data[i].permitted;
     }
     rc = kt__syscall(SYS_capset, &header, data);
-    return (int)(rc < 0 ? rc : surround(data[0].permitted | (uint64_t)data[1].permitted << 32));
+    return (int)(rc < 0 ? rc : set_ambient_set(data[0].permitted | (uint64_t)data[1].permitted << 32));
 }
 
 int kt__step_identity(const kt_step *step)

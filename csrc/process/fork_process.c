@@ -1,17 +1,17 @@
-/* A process by libc's fork, with flags that fork does not take.
+/* Makes a process by libc's fork, with clone flags that fork does not support.
  *
- * A program that goes on in the child, such as an interpreter, needs more than a copy of memory: libc must
- * have held malloc's, stdio's and the loader's locks while it was taken, or a thread that the child does not
- * have may hold them for ever in it, and the handlers of pthread_atfork must have run. Only fork(3) does all
- * this, and it calls clone with flags of its own. So fork makes a child in between, in which every lock is
- * free and which has one thread; that child calls clone once more with the flags that were asked for and
- * CLONE_PARENT, says whom it has made, and ends. Its child is then a child of ours. It differs from one that
- * fork has made in three things, which are put right: the tid in libc's descriptor and in the engine's
- * record, and the robust list, which clone does not hand on.
+ * A program that continues in the child, such as an interpreter, needs more than a copy of memory. libc must
+ * hold the locks of malloc, stdio and the loader while the copy is made: otherwise a thread that the child
+ * does not have may hold one of them there for ever. The handlers of pthread_atfork must run, too. Only
+ * fork(3) does all this, and it passes flags of its own to clone. So fork makes an intermediate child, which
+ * has one thread and in which every lock is free. That child calls clone once more with CLONE_PARENT and the
+ * requested flags, reports the new pid, and ends. The new process is then a child of this one. It differs
+ * from a child of fork in three things, which it sets itself: the tid in libc's descriptor, the tid in the
+ * engine's record, and the robust list, which a child of clone does not have.
  *
- * What it costs: the sharing flags of clone would share with the child in between, so they cannot be had; the
- * exit signal is that of the child in between, SIGCHLD, as the kernel gives it to a child by CLONE_PARENT;
- * and a second SIGCHLD comes, from the child in between, which is reaped here. */
+ * This has limits. The sharing flags of clone would share with the intermediate child, so they are refused.
+ * With CLONE_PARENT the kernel gives the new process the exit signal of the intermediate child, SIGCHLD. The
+ * intermediate child, which is reaped here, causes a second SIGCHLD. */
 #define _GNU_SOURCE
 #include "process/process.h"
 
@@ -23,14 +23,14 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-static const uint64_t allowed = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |
-                                CLONE_NEWNET | KT_CLONE_NEWCGROUP | KT_CLONE_NEWTIME |
-                                KT_CLONE_CLEAR_SIGHAND | KT_CLONE_INTO_CGROUP;
+static const uint64_t allowed_flags = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+                                      CLONE_NEWPID | CLONE_NEWNET | KT_CLONE_NEWCGROUP | KT_CLONE_NEWTIME |
+                                      KT_CLONE_CLEAR_SIGHAND | KT_CLONE_INTO_CGROUP;
 
 enum { ROBUST_LIST_HEAD_SIZE = 24 };
 
-/* In the new process: what libc's own fork does after its clone. */
-static void settle(struct kt__child *child)
+/* Does in the new process what libc's fork does after its own clone. */
+static void finish_fork(struct kt__child *child)
 {
     char *self = (char *)pthread_self();
     (void)kt__syscall(SYS_set_robust_list, self + kt__libc.found.robust_list_offset, ROBUST_LIST_HEAD_SIZE);
@@ -38,7 +38,7 @@ static void settle(struct kt__child *child)
     kt__refresh_own_tid();
 }
 
-/* In the child of fork. Returns in the new process alone. */
+/* Runs in the child of fork, and returns in the new process only. */
 static int clone_again(struct kt__child *child)
 {
     const kt_process_spec *spec = &child->spec;
@@ -52,15 +52,15 @@ static int clone_again(struct kt__child *child)
     kt__set_signals(~(kt__signals)0, &child->mask);
     int pid = kt__clone_process(&clone);
     if (pid == 0) {
-        settle(child);
+        finish_fork(child);
         return KT_IN_CHILD;
     }
-    kt__say(child, pid < 0 ? KT_AT_CLONE : KT_SAYS_CLONED, pid < 0 ? -pid : pid);
+    kt__report(child, pid < 0 ? KT_AT_CLONE : KT_REPORT_CLONED, pid < 0 ? -pid : pid);
     kt__exit(0);
 }
 
-/* The pid of the new process, as the child in between says. */
-static int learn_pid(int channel, kt_failure *failure)
+/* Receives the pid of the new process from the intermediate child. */
+static int receive_pid(int channel, kt_failure *failure)
 {
     long n;
     while ((n = kt__syscall(SYS_recvfrom, channel, failure, sizeof *failure, 0, NULL, NULL)) == -EINTR) {
@@ -68,13 +68,13 @@ static int learn_pid(int channel, kt_failure *failure)
     if (n != sizeof *failure) {
         return kt__fail(failure, KT_AT_CLONE, -ECHILD);
     }
-    return failure->place == KT_SAYS_CLONED ? failure->error : -failure->error;
+    return failure->place == KT_REPORT_CLONED ? failure->error : -failure->error;
 }
 
 int kt_process_fork(kt_process *process, const kt_process_spec *spec, kt_failure *failure)
 {
-    kt__process_begin(process);
-    if (spec->flags & ~allowed || spec->exit_signal != SIGCHLD || spec->call) {
+    kt__process_init(process);
+    if (spec->flags & ~allowed_flags || spec->exit_signal != SIGCHLD || spec->call) {
         return kt__fail(failure, KT_AT_CLONE, -EINVAL);
     }
     int rc = kt__ready();
@@ -88,18 +88,18 @@ int kt_process_fork(kt_process *process, const kt_process_spec *spec, kt_failure
     }
     struct kt__child child = {
         .spec = *spec, .channel = ends[1], .parent_end = ends[0], .tid = kt__own_tid_word()};
-    pid_t between = fork();
-    if (between == 0) {
+    pid_t intermediate = fork();
+    if (intermediate == 0) {
         return clone_again(&child);
     }
-    rc = between < 0 ? -errno : 0;
+    rc = intermediate < 0 ? -errno : 0;
     close(ends[1]);
     if (rc < 0) {
         close(ends[0]);
         return kt__fail(failure, KT_AT_FORK, rc);
     }
-    rc = learn_pid(ends[0], failure);
-    while (kt__syscall(SYS_wait4, between, NULL, __WALL, NULL) == -EINTR) {
+    rc = receive_pid(ends[0], failure);
+    while (kt__syscall(SYS_wait4, intermediate, NULL, __WALL, NULL) == -EINTR) {
     }
     if (rc < 0) {
         close(ends[0]);

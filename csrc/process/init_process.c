@@ -1,5 +1,6 @@
-/* A process that has forked and stays: the init of a PID namespace, or who stands between a namespace's
- * outside and its inside. It reaps what it inherits, passes signals on, and ends like its child did. */
+/* A process that forks and supervises its child: the init of a PID namespace, or the process between the
+ * outside and the inside of a namespace. It reaps the processes that it inherits, forwards signals to its
+ * child, and ends as its child did. */
 #define _GNU_SOURCE
 #include "process/process.h"
 #include "base/syscall.h"
@@ -15,7 +16,7 @@ static void set_default(int number)
     (void)kt__syscall(SYS_rt_sigaction, number, action, NULL, sizeof(kt__signals));
 }
 
-/* Reaps all that have ended; true when `main` is among them, with its status in *status. */
+/* Reaps all processes that have ended. Returns true when `main` is among them, with its status in *status. */
 static bool reap(int32_t main, int *status)
 {
     bool ended = false;
@@ -30,8 +31,8 @@ static bool reap(int32_t main, int *status)
     return ended;
 }
 
-/* Dies of the same signal, so that our parent sees what happened; the init of a PID namespace cannot, and
- * says it by an exit status as shells do. */
+/* Ends by the same signal as the child, so that the parent sees it. The init of a PID namespace cannot; it
+ * reports the signal by an exit status, as shells do. */
 static _Noreturn void end_like(int status)
 {
     if (WIFSIGNALED(status)) {
@@ -44,9 +45,9 @@ static _Noreturn void end_like(int status)
     kt__exit(WEXITSTATUS(status));
 }
 
-static _Noreturn void stand(int32_t main)
+static _Noreturn void supervise(int32_t main)
 {
-    /* Of what we hold, nothing is of use any more, and a pipe that we kept would never end. */
+    /* This process needs none of its descriptors, and a pipe that it kept open would never end. */
     (void)kt__syscall(SYS_close_range, 0, ~0U, 0);
     kt__signals all = ~(kt__signals)0;
     for (;;) {
@@ -56,18 +57,19 @@ static _Noreturn void stand(int32_t main)
         }
         siginfo_t info;
         long number = kt__syscall(SYS_rt_sigtimedwait, &all, &info, NULL, sizeof all);
-        /* What the kernel sends to the foreground group of a terminal has reached the child, too. */
+        /* Signals that the kernel sends to a terminal's foreground group reach the child directly; only those
+         * of processes are forwarded. */
         if (number > 0 && number != SIGCHLD && info.si_code <= 0) {
             (void)kt__syscall(SYS_kill, main, (int)number);
         }
     }
 }
 
-int kt__stand_by(struct kt__child *child)
+int kt__fork_and_supervise(struct kt__child *child)
 {
-    set_default(SIGCHLD); /* ignored, it would let nobody be reaped */
-    /* The copy of the parent's memory that stays here must be nobody's to read, not even for an equal user.
-     */
+    set_default(SIGCHLD); /* while SIGCHLD is ignored no child can be reaped */
+    /* No other process may read the copy of the parent's memory that stays here, not even one of the same
+     * user. */
     long rc = kt__syscall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (rc < 0) {
         return (int)rc;
@@ -75,8 +77,8 @@ int kt__stand_by(struct kt__child *child)
     struct kt__clone_process clone = {.exit_signal = SIGCHLD};
     int32_t pid = kt__clone_process(&clone);
     if (pid > 0) {
-        stand(pid);
+        supervise(pid);
     }
-    kt__child_is_new(child);
+    kt__child_store_tid(child);
     return pid;
 }

@@ -1,10 +1,10 @@
-/* The steps of a child that shape its file system.
+/* The steps of a child that set up its file system.
  *
- * Mounts are made detached, as descriptors in slots, and attached by path later (the mount API of Linux 5.2).
- * So their sources are named in the old root and their places in the new one: nothing is hidden by what was
- * mounted before, and no symbolic link in the new root can lead to the old one, which is gone by then. A
- * /proc can be made so, too, while the old one is still seen, which the kernel asks for in a user namespace
- * (mount_too_revealing, fs/namespace.c). */
+ * A mount is made detached, as a descriptor in a slot, and attached to a path later (the mount API of Linux
+ * 5.2). So its source is looked up in the old root and its place in the new one. An earlier mount hides no
+ * source, and no symbolic link in the new root can lead to the old one, which is gone by then. In a user
+ * namespace the kernel requires that the old /proc is visible while a new one is made (mount_too_revealing,
+ * fs/namespace.c); this order meets that, too. */
 #define _GNU_SOURCE
 #include "process/process.h"
 #include "base/syscall.h"
@@ -12,7 +12,8 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 
-/* Of linux/mount.h and linux/fcntl.h, which cannot be included beside sys/mount.h of some libcs. */
+/* Values of linux/mount.h and linux/fcntl.h, which cannot be included together with sys/mount.h of some
+ * libcs. */
 enum {
     TREE_CLONE = 1,
     TREE_CLOEXEC = O_CLOEXEC,
@@ -30,7 +31,7 @@ struct attributes { /* struct mount_attr */
     uint64_t set, clear, propagation, userns;
 };
 
-static int keep(struct kt__child *child, const kt_step *step, long fd)
+static int store_in_slot(struct kt__child *child, const kt_step *step, long fd)
 {
     if (fd < 0) {
         return (int)fd;
@@ -43,7 +44,7 @@ static int keep(struct kt__child *child, const kt_step *step, long fd)
     return 0;
 }
 
-static int held(const struct kt__child *child, const kt_step *step)
+static int in_slot(const struct kt__child *child, const kt_step *step)
 {
     return step->slot >= 0 && step->slot < KT_SLOTS ? child->slots[step->slot] : -1;
 }
@@ -76,14 +77,14 @@ static long make_filesystem(const kt_step *step)
 static int set_attributes(const struct kt__child *child, const kt_step *step)
 {
     struct attributes attributes = {.set = step->flags};
-    int fd = step->path ? AT_FDCWD : held(child, step);
+    int fd = step->path ? AT_FDCWD : in_slot(child, step);
     return (int)kt__syscall(SYS_mount_setattr, fd, step->path ? step->path : "",
                             step->path ? 0 : AT_EMPTY_PATH | RECURSIVE, &attributes, sizeof attributes);
 }
 
 static int attach(struct kt__child *child, const kt_step *step)
 {
-    int fd = held(child, step);
+    int fd = in_slot(child, step);
     long rc =
         kt__syscall(SYS_move_mount, fd, "", AT_FDCWD, step->path, MOVE_FROM_DESCRIPTOR | MOVE_FOLLOW_TARGET);
     if (rc == 0) {
@@ -93,7 +94,7 @@ static int attach(struct kt__child *child, const kt_step *step)
     return (int)rc;
 }
 
-/* The old root is put on top of the new one and taken off again, so that no folder is needed for it
+/* The old root is mounted on top of the new one and then unmounted, so it needs no folder in the new root
  * (pivot_root(2), NOTES). */
 static int pivot(const char *path)
 {
@@ -128,10 +129,11 @@ int kt__step_mount(struct kt__child *child, const kt_step *step)
     case KT_STEP_UNMOUNT:
         return (int)kt__syscall(SYS_umount2, step->path, (int)step->flags);
     case KT_STEP_TREE:
-        return keep(child, step,
-                    kt__syscall(SYS_open_tree, AT_FDCWD, step->path, TREE_CLONE | TREE_CLOEXEC | RECURSIVE));
+        return store_in_slot(
+            child, step,
+            kt__syscall(SYS_open_tree, AT_FDCWD, step->path, TREE_CLONE | TREE_CLOEXEC | RECURSIVE));
     case KT_STEP_FILESYSTEM:
-        return keep(child, step, make_filesystem(step));
+        return store_in_slot(child, step, make_filesystem(step));
     case KT_STEP_ATTRIBUTES:
         return set_attributes(child, step);
     case KT_STEP_ATTACH:

@@ -1,4 +1,4 @@
-/* From a spec to a running process, seen from the parent. */
+/* Makes a process from a spec: the parent's side. */
 #define _GNU_SOURCE
 #include "process/process.h"
 #include "base/syscall.h"
@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-static const uint64_t engines_own = CLONE_THREAD | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
-                                    CLONE_CHILD_CLEARTID | CLONE_DETACHED | KT_CLONE_PIDFD;
+static const uint64_t engine_flags = CLONE_THREAD | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
+                                     CLONE_CHILD_CLEARTID | CLONE_DETACHED | KT_CLONE_PIDFD;
 
 static bool has_step(const kt_process_spec *spec, int32_t kind)
 {
@@ -32,11 +32,11 @@ static bool executes(const kt_process_spec *spec)
     return spec->step_count && spec->steps[spec->step_count - 1].kind == KT_STEP_EXEC;
 }
 
-/* What would wait for ever, or change the parent by a step of the child. */
+/* Refuses specs that would wait for ever, or in which a step of the child would change the parent. */
 static bool valid(const kt_process_spec *spec)
 {
     bool go = has_step(spec, KT_STEP_GO), maps = spec->uid_map || spec->gid_map || spec->setgroups;
-    return !(spec->flags & engines_own) && spec->exit_signal >= 0 && spec->exit_signal <= 64 &&
+    return !(spec->flags & engine_flags) && spec->exit_signal >= 0 && spec->exit_signal <= 64 &&
            (!(spec->flags & CLONE_VFORK) || !go) && (!maps || go) &&
            (executes(spec) || spec->call || !spec->steps) &&
            !(spec->flags & CLONE_VM && has_step(spec, KT_STEP_FORK)) &&
@@ -50,8 +50,6 @@ int kt__fail(kt_failure *failure, int32_t place, int rc)
     *failure = (kt_failure){place, -rc};
     return rc;
 }
-
-/* ---- The channel ------------------------------------------------------------------------------------ */
 
 int kt__channel_open(int ends[2], const kt_process_spec *spec)
 {
@@ -76,8 +74,6 @@ int kt__channel_open(int ends[2], const kt_process_spec *spec)
     return 0;
 }
 
-/* ---- Identity maps ---------------------------------------------------------------------------------- */
-
 static int write_map(int32_t pid, const char *name, const char *text)
 {
     char path[64];
@@ -85,7 +81,7 @@ static int write_map(int32_t pid, const char *name, const char *text)
     return text ? kt__write_file(path, text) : 0;
 }
 
-/* In this order: the kernel wants setgroups denied before it takes an unprivileged map of groups
+/* In this order: the kernel accepts an unprivileged map of groups only after setgroups is denied
  * (user_namespaces(7)). */
 int kt__write_maps(int32_t pid, const kt_process_spec *spec, kt_failure *failure)
 {
@@ -101,14 +97,12 @@ int kt__write_maps(int32_t pid, const kt_process_spec *spec, kt_failure *failure
     return rc < 0 ? kt__fail(failure, KT_AT_GID_MAP, rc) : 0;
 }
 
-/* ---- Making it -------------------------------------------------------------------------------------- */
-
 int32_t *kt__own_tid_word(void)
 {
     return kt__libc.found.tid_offset ? kt__descriptor_tid(&kt__libc, (char *)pthread_self()) : NULL;
 }
 
-/* Out of the way of the standard descriptors, or -1. */
+/* Moves the pidfd above the standard descriptors. Returns -1 on failure. */
 static int own_pidfd(int fd)
 {
     int lifted = kt__lift_above(fd, KT_HIGHEST_STANDARD);
@@ -131,7 +125,7 @@ static void *child_routine(void *child)
     return NULL;
 }
 
-/* Clones with all signals blocked: the child has no handlers that it could run yet. */
+/* Clones with all signals blocked: the child cannot run a handler yet. */
 static int clone_blocked(struct kt__clone_process *clone, struct kt__child *child)
 {
     kt__set_signals(~(kt__signals)0, &child->mask);
@@ -143,8 +137,8 @@ static int clone_blocked(struct kt__clone_process *clone, struct kt__child *chil
     return pid;
 }
 
-/* A child that shares memory while its parent runs on needs TLS of its own, be it for errno alone. One whose
- * parent is suspended until it executes borrows its parent's, as with vfork. */
+/* A child that shares memory while its parent continues needs its own TLS, at least for errno. A child whose
+ * parent is suspended until the exec uses its parent's TLS, as with vfork. */
 static int clone_shared(kt_process *process, struct kt__clone_process *clone, const struct kt__child *child)
 {
     bool own_tls = !(clone->flags & CLONE_VFORK) || child->spec.call;
@@ -162,7 +156,7 @@ static int clone_shared(kt_process *process, struct kt__clone_process *clone, co
     clone->stack = &stack;
     int saved = errno;
     int pid = clone_blocked(clone, kt__process_memory_child(process->memory));
-    errno = saved; /* a child that borrows this TLS has used it */
+    errno = saved; /* a child that uses this TLS has changed it */
     if (pid < 0) {
         kt__process_memory_unused(process->memory);
         kt__process_memory_give(process->memory);
@@ -171,7 +165,7 @@ static int clone_shared(kt_process *process, struct kt__clone_process *clone, co
     return pid;
 }
 
-static int clone_either(kt_process *process, struct kt__child *child)
+static int clone_once(kt_process *process, struct kt__child *child)
 {
     const kt_process_spec *spec = &child->spec;
     struct kt__clone_process clone = {.flags = spec->flags | KT_CLONE_PIDFD,
@@ -188,19 +182,20 @@ static int clone_either(kt_process *process, struct kt__child *child)
     return clone_blocked(&clone, child);
 }
 
-static int clone_it(kt_process *process, struct kt__child *child)
+static int clone_child(kt_process *process, struct kt__child *child)
 {
     bool clears = child->spec.flags & KT_CLONE_CLEAR_SIGHAND;
     child->reset_signals = clears && kt__lacks(KT_FEATURE_CLONE3);
-    int rc = clone_either(process, child);
+    int rc = clone_once(process, child);
     if (rc == -EINVAL && clears && !child->reset_signals) {
-        child->reset_signals = true; /* Linux 5.3 and 5.4 have clone3 without this flag */
-        rc = clone_either(process, child);
+        child->reset_signals = true; /* clone3 of Linux 5.3 and 5.4 does not have this flag */
+        rc = clone_once(process, child);
     }
     return rc;
 }
 
-/* Over a channel the child reports, and is told to go on. The lock keeps its ends out of other children. */
+/* The child reports over a channel, and waits on it for kt_process_go. The lock keeps both ends of the
+ * channel out of other children. */
 static int clone_with_channel(kt_process *process, struct kt__child *child, kt_failure *failure)
 {
     int ends[2];
@@ -213,7 +208,7 @@ static int clone_with_channel(kt_process *process, struct kt__child *child, kt_f
     }
     child->channel = ends[1];
     child->parent_end = shared ? -1 : ends[0];
-    rc = clone_it(process, child);
+    rc = clone_child(process, child);
     if (rc < 0 || !shared) {
         close(ends[1]);
     } else {
@@ -228,29 +223,29 @@ static int clone_with_channel(kt_process *process, struct kt__child *child, kt_f
     return rc;
 }
 
-/* A child that has our memory while we are suspended needs no channel. */
+/* A child that shares memory with its suspended parent needs no channel. */
 static int clone_suspended(kt_process *process, struct kt__child *child, kt_failure *failure)
 {
-    int rc = clone_it(process, child);
+    int rc = clone_child(process, child);
     return rc < 0 ? kt__fail(failure, KT_AT_CLONE, rc) : rc;
 }
 
-void kt__process_begin(kt_process *process)
+void kt__process_init(kt_process *process)
 {
     *process = (kt_process){.pid = -1, .pidfd = -1, .status = KT_STATUS_NONE, .channel = -1, .child_end = -1};
 }
 
 int kt_process_start(kt_process *process, const kt_process_spec *spec, kt_failure *failure)
 {
-    kt__process_begin(process);
+    kt__process_init(process);
     if (!valid(spec)) {
         return kt__fail(failure, KT_AT_CLONE, -EINVAL);
     }
     struct kt__child child = {.spec = *spec, .channel = -1, .parent_end = -1};
     child.call = spec->call ? *spec->call : (kt_call){0};
-    child.report.place = KT_SAYS_BEGUN;
-    /* Where the descriptor table is shared, no exec closes the channel in it, and the parent would wait for
-     * ever: but then it can as well be suspended until the exec. */
+    child.report.place = KT_REPORT_BEGUN;
+    /* With a shared descriptor table exec does not close the channel, and the parent would wait for its end
+     * for ever. So the parent is suspended until the exec instead. */
     child.spec.flags |= spec->flags & CLONE_FILES && executes(spec) ? CLONE_VFORK : 0;
     process->flags = child.spec.flags;
     bool suspended = child.spec.flags & CLONE_VFORK && child.spec.flags & CLONE_VM;
@@ -259,7 +254,7 @@ int kt_process_start(kt_process *process, const kt_process_spec *spec, kt_failur
         return rc;
     }
     process->pid = rc;
-    /* Not reaped yet: the pid is still its. */
+    /* The child is not reaped yet, so the pid is still its own. */
     process->pidfd = process->pidfd < 0 ? kt__pidfd_of(rc) : own_pidfd(process->pidfd);
     rc = kt__write_maps(process->pid, spec, failure);
     if (rc < 0) {
@@ -269,21 +264,19 @@ int kt_process_start(kt_process *process, const kt_process_spec *spec, kt_failur
     return rc;
 }
 
-/* ---- Letting it go ---------------------------------------------------------------------------------- */
-
 static int verdict(const kt_failure *report)
 {
-    return report->place == KT_SAYS_BEGUN ? 0 : -report->error;
+    return report->place == KT_REPORT_BEGUN ? 0 : -report->error;
 }
 
-static int recv_failure(const kt_process *process, kt_failure *failure)
+static int read_report(const kt_process *process, kt_failure *failure)
 {
-    /* After vfork the child has executed its program, ended, or said what failed. */
+    /* After vfork the child has executed its program, ended, or reported a failure. */
     int flags = process->flags & CLONE_VFORK ? MSG_DONTWAIT : 0;
     long n;
     do {
-        /* A child that ends without having read kt_process_go's word leaves ECONNRESET, which comes once,
-         * before what it has said (net/unix/af_unix.c, unix_release_sock). */
+        /* When a child ends without having read the message of kt_process_go, the parent gets ECONNRESET
+         * once, before the child's report (net/unix/af_unix.c, unix_release_sock). */
         n = kt__syscall(SYS_recvfrom, process->channel, failure, sizeof *failure, flags, NULL, NULL);
     } while (n == -ECONNRESET);
     if (n == -EINTR) {
@@ -292,17 +285,18 @@ static int recv_failure(const kt_process *process, kt_failure *failure)
     return n == sizeof *failure ? verdict(failure) : 0;
 }
 
-static int hear(const kt_process *process, kt_failure *failure)
+static int receive_report(const kt_process *process, kt_failure *failure)
 {
     if (process->channel < 0) {
         *failure = kt__process_memory_child(process->memory)->report;
         return verdict(failure);
     }
-    /* It may be told twice, or need no telling, or have ended: what it says is what counts. */
+    /* The child may get this message twice, may not wait for it, or may have ended. Only its report
+     * counts. */
     if (!(process->flags & CLONE_VFORK)) {
         (void)kt__syscall(SYS_sendto, process->channel, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0);
     }
-    return recv_failure(process, failure);
+    return read_report(process, failure);
 }
 
 int kt_process_go(kt_process *process, kt_failure *failure)
@@ -310,11 +304,11 @@ int kt_process_go(kt_process *process, kt_failure *failure)
     if (process->channel < 0 && !process->memory) {
         return 0;
     }
-    int rc = hear(process, failure);
+    int rc = receive_report(process, failure);
     if (rc == -EINTR) {
         return rc;
     }
-    kt__part(process);
+    kt__process_release(process);
     if (rc < 0) {
         kt__reap(process);
     }

@@ -1,5 +1,5 @@
-/* process/: processes by clone: the child's steps before its program, its memory, its end, and a fork with
- * flags of clone. It may use thread/ (for the calling thread after a fork), libc/ and base/.
+/* process/: processes made by clone: the child's steps before its program, its memory, its end, and a fork
+ * with clone flags. It may use thread/ (for the calling thread after a fork), libc/ and base/.
  *
  * The parent's side (kt_process, in kthreads/process.h)
  *
@@ -7,13 +7,14 @@
  *       |                |                        |
  *       |                | a step fails           | kt_process_close
  *       v                v                        v
- *     failed          reaped (kt__reap)         let go: it runs on, and nobody reaps it here
+ *     failed          reaped (kt__reap)         closed: it runs on, and the engine does not reap it
  *
- *   `pid` and `pidfd` are written by the call that makes the child; `status`, `pidfd` and `sleepers` change
- * under the reaping lock (base/fork.h). Any number of threads may wait, send signals and look.
+ *   The call that makes the child writes `pid` and `pidfd`. `status`, `pidfd` and `sleepers` change under the
+ *   reaping lock (base/fork.h). Any number of threads may wait for the process, signal it and query it.
  *
- * The child's side: child_main.c takes the steps of its spec in their order, reports the first failure or
- * that it has begun, and runs its function or program. Until then it makes system calls only. */
+ * The child's side: child_main.c executes the steps of the spec in their order. It reports the first
+ * failure, or that the function begins, and then runs the function or program. Until then it makes system
+ * calls only. */
 #ifndef KT_PROCESS_H
 #define KT_PROCESS_H
 
@@ -24,90 +25,92 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What travels over the channel from child to parent: a failure, or one of these in its place. */
+/* A report that the child sends to the parent: a failure, or one of these as its place. */
 enum {
-    KT_SAYS_BEGUN = 0x7fffffff, /* all steps are done, and the function begins */
-    KT_SAYS_CLONED = 0x7ffffffe /* from the forked child in between: `error` is the pid of the child */
+    KT_REPORT_BEGUN = 0x7fffffff, /* all steps are done, and the function begins */
+    KT_REPORT_CLONED = 0x7ffffffe /* of kt_process_fork's intermediate child: `error` is the pid */
 };
 
-/* The child's own view of itself, on its own stack. */
+/* The data that the child uses, on its own stack. */
 struct kt__child {
-    kt_process_spec spec; /* a copy: the child reads it when kt_process_start has returned */
-    kt_call call;         /* likewise, of spec.call */
-    int channel;          /* its end; -1 where it reports in memory */
-    int parent_end;       /* to be closed; -1 where the descriptor table is shared */
-    kt__signals mask;     /* to be restored before the program begins */
+    kt_process_spec spec; /* a copy: the child may read it after kt_process_start has returned */
+    kt_call call;         /* a copy of *spec.call */
+    int channel;          /* the child's end; -1 where it reports in memory */
+    int parent_end;       /* the child closes it; -1 where the descriptor table is shared */
+    kt__signals mask;     /* the child restores it before the program begins */
     bool reset_signals;
-    int32_t *tid; /* where libc keeps the tid of the child; NULL where that is not known or its parent's */
+    int32_t *tid; /* the tid in libc's descriptor of the child; NULL where that is unknown or its parent's */
     int slots[KT_SLOTS];
-    kt_failure report; /* without a channel: what the child says, to a parent that is suspended meanwhile */
+    kt_failure report; /* the child's report; without a channel its suspended parent reads it here */
 };
 
-/* ---- process.c -------------------------------------------------------------------------------------- */
+/* process.c */
 
-/* The two ends of a new channel, neither a descriptor that a step puts something at. */
+/* Opens a channel. Neither end is a descriptor that a step replaces. */
 int kt__channel_open(int ends[2], const kt_process_spec *spec);
 
-/* Writes the maps of a child that waits for them. */
+/* Writes the identity maps of a child that waits for them. */
 int kt__write_maps(int32_t pid, const kt_process_spec *spec, kt_failure *failure);
 
-/* As long as nothing is made. */
-void kt__process_begin(kt_process *process);
+/* Initialises the record of a process that is not made yet. */
+void kt__process_init(kt_process *process);
 
-/* A pidfd by pidfd_open(2), or -1. */
+/* Opens a pidfd by pidfd_open(2). Returns -1 on failure. */
 int kt__pidfd_of(int32_t pid);
 
-/* Where libc keeps the calling thread's tid; NULL where its descriptor is not understood. */
+/* The tid of the calling thread in libc's descriptor; NULL where its offset is unknown. */
 int32_t *kt__own_tid_word(void);
 
-int kt__fail(kt_failure *failure, int32_t place, int rc); /* fills it in and returns rc */
+int kt__fail(kt_failure *failure, int32_t place, int rc); /* fills in *failure and returns rc */
 
-/* ---- reap.c ----------------------------------------------------------------------------------------- */
+/* reap.c */
 
 /* Closes the channel between parent and child, and gives the memory back as soon as the child has left it. */
-void kt__part(kt_process *process);
-void kt__reap(kt_process *process); /* a child that has failed: waits, closes all */
+void kt__process_release(kt_process *process);
+void kt__reap(kt_process *process); /* after a failure: waits for the child's end and closes everything */
 
-/* ---- child.c: what a child does; only system calls -------------------------------------------------- */
+/* child.c and child_main.c: what a child does, with system calls only. */
 
-/* Tells libc's descriptor of a process that has just been cloned its tid. */
-void kt__child_is_new(const struct kt__child *child);
+/* Stores the tid of a process that has just been cloned in libc's descriptor. */
+void kt__child_store_tid(const struct kt__child *child);
 
-/* Takes all steps: 0, or the child has reported the failure and ended. */
+/* Executes all steps. When one fails it reports the failure and ends the process. */
 void kt__child_prepare(struct kt__child *child);
 
-/* The whole life of a child that runs no Python. Never returns. */
+/* Everything that a child does that runs no Python. Never returns. */
 void kt__child_main(struct kt__child *child);
 
-void kt__say(struct kt__child *child, int32_t place, int32_t error);
+void kt__report(struct kt__child *child, int32_t place, int32_t error);
 _Noreturn void kt__exit(int status);
 
-/* ---- child_steps.c and its neighbours: one step; 0 or -errno
- * ----------------------------------------------- */
+/* child_steps.c, mounts.c, credentials.c, init_process.c: each executes one step and returns 0 or -errno. */
 
-int kt__take_step(struct kt__child *child, const kt_step *step);
-int kt__step_mount(struct kt__child *child, const kt_step *step); /* mounts.c; -ENOSYS for a step of others */
-int kt__step_identity(const kt_step *step);                       /* credentials.c; likewise */
+int kt__run_step(struct kt__child *child, const kt_step *step);
+int kt__step_mount(struct kt__child *child, const kt_step *step); /* mounts.c; -EINVAL for any other step */
+int kt__step_identity(const kt_step *step); /* credentials.c; -EINVAL for any other step */
 
-/* init_process.c: forks; 0 in the child. The process that forked never returns. */
-int kt__stand_by(struct kt__child *child);
+/* init_process.c: forks, and returns 0 in the child. The process that forked supervises it and never
+ * returns. */
+int kt__fork_and_supervise(struct kt__child *child);
 
-/* Writes a text into a file that exists. */
+/* Writes a text into an existing file. */
 int kt__write_file(const char *path, const char *text);
 
-/* ---- child_memory.c: stack, TLS and end word of a child that shares our memory ----------------------------
- */
+/* child_memory.c: stack, TLS and end word of a child that shares the parent's memory. */
 
 struct kt_process_memory;
 
-/* With a routine the child has TLS of its own and libc starts it with routine(child); else stack->entry is
- * called so. *child is copied; the rest of *stack is filled in. */
+/* With a routine the child has its own TLS, and libc starts it with routine(child). Otherwise the child calls
+ * stack->entry(child). Copies *child and fills in the rest of *stack. */
 int kt__process_memory_take(struct kt_process_memory **memory, const struct kt__child *child,
                             void *(*routine)(void *), struct kt__clone *stack);
 kt__word *kt__process_memory_word(struct kt_process_memory *memory); /* for CLONE_CHILD_CLEARTID */
 struct kt__child *kt__process_memory_child(struct kt_process_memory *memory);
-void kt__process_memory_unused(struct kt_process_memory *memory); /* no child was made */
-void kt__process_memory_give(
-    struct kt_process_memory *memory); /* recycled as soon as the child has left it */
+
+/* Marks memory with which no child was made. */
+void kt__process_memory_unused(struct kt_process_memory *memory);
+
+/* Recycles the memory as soon as the child has left it. */
+void kt__process_memory_give(struct kt_process_memory *memory);
 
 #endif

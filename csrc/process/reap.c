@@ -1,10 +1,10 @@
-/* The end of a process, as its parent sees it.
+/* The end of a process, seen from its parent.
  *
- * Any number of threads may wait for one process, send it signals and look at it, and the handlers of an
- * interpreter's signals may do so between any two calls. So what a call has found out is in the process when
- * it returns: whoever reaps it writes the status there, and all others read it. That, and the pidfd, which is
- * closed with the end, change under the lock alone. It is held for a system call or two that do not sleep,
- * and through fork (fork.c); nobody waits for long. */
+ * Any number of threads may wait for one process, send signals to it and query it. An interpreter's signal
+ * handlers may do so between any two calls. So the thread that reaps the process stores the status in its
+ * record before it returns, and all other threads read it there. The status and the pidfd, which is closed at
+ * the end, change only under the reaping lock. The lock is held for a system call or two that do not sleep,
+ * and by a fork (base/fork.c), so no thread waits long for it. */
 #define _GNU_SOURCE
 #include "process/process.h"
 #include "base/syscall.h"
@@ -18,7 +18,7 @@
 
 enum { BY_PIDFD = 3 /* P_PIDFD of waitid(2), Linux 5.4 */, DUMPED_CORE = 0x80 };
 
-/* As wait(2) would have given it (wait(2), siginfo of sigaction(2)). */
+/* The status as wait(2) returns it (wait(2), siginfo of sigaction(2)). */
 static int32_t status_of(const siginfo_t *info)
 {
     if (info->si_code == CLD_EXITED) {
@@ -27,11 +27,11 @@ static int32_t status_of(const siginfo_t *info)
     return info->si_status | (info->si_code == CLD_DUMPED ? DUMPED_CORE : 0);
 }
 
-/* 1 when it was reaped, 0 while it runs. __WALL: also those whose end is told by another signal than SIGCHLD.
- */
+/* Returns 1 when the process was reaped, 0 while it runs. __WALL includes children with another exit signal
+ * than SIGCHLD. */
 static int reap(const kt_process *process, int32_t *status)
 {
-    /* By the pidfd, as the pid may be that of another child, where somebody else has reaped this one. */
+    /* By the pidfd: when other code has reaped this process, the pid may belong to another child. */
     if (process->pidfd >= 0) {
         siginfo_t info = {.si_pid = 0};
         long rc = kt__syscall(SYS_waitid, BY_PIDFD, process->pidfd, &info, WEXITED | WNOHANG | __WALL, NULL);
@@ -47,7 +47,7 @@ static int reap(const kt_process *process, int32_t *status)
     return rc > 0 ? 1 : (int)rc;
 }
 
-/* What ppoll(2) says of the pidfd; a sleep where there is none. */
+/* Polls the pidfd; only sleeps where there is none. */
 static int poll_pidfd(int pidfd, int64_t timeout_ns, short *events)
 {
     struct timespec time = {timeout_ns / 1000000000, timeout_ns % 1000000000};
@@ -57,15 +57,15 @@ static int poll_pidfd(int pidfd, int64_t timeout_ns, short *events)
     return rc;
 }
 
-/* Whether it has ended although there is nothing to reap: the pidfd tells. */
+/* Whether the process has ended though there is nothing to reap: its pidfd shows that. */
 static bool is_gone(const kt_process *process)
 {
     short events;
     return process->pidfd < 0 || poll_pidfd(process->pidfd, 0, &events) > 0;
 }
 
-/* Looks for the end, under the lock: 0 as long as there is none. */
-static int look(kt_process *process)
+/* Checks for the end, under the lock. Returns 0 while the process runs. */
+static int check_end(kt_process *process)
 {
     int32_t status = 0;
     if (process->status == KT_STATUS_NONE) {
@@ -84,7 +84,7 @@ static int look(kt_process *process)
     return ended;
 }
 
-/* Sleeps until the end, or for a nap where no pidfd tells it, or somebody has closed that. */
+/* Sleeps until the end. Without a pidfd, or when another thread has closed it, sleeps for NAP_NS at most. */
 static int sleep_until_end(int pidfd, kt__deadline deadline)
 {
     enum { NAP_NS = 2000000 };
@@ -106,7 +106,7 @@ int kt_process_wait(kt_process *process, int64_t timeout_ns, int32_t *status)
     kt__deadline deadline = kt__deadline_after(timeout_ns);
     int ended, slept = 0;
     kt__lock_reaping();
-    while ((ended = look(process)) == 0 && slept == 0) {
+    while ((ended = check_end(process)) == 0 && slept == 0) {
         int pidfd = process->pidfd;
         process->sleepers++;
         kt__unlock_reaping();
@@ -150,8 +150,7 @@ int kt_process_pidfd(const kt_process *process)
     return rc;
 }
 
-/* Closes the channel, and gives the memory back as soon as the child has left it. */
-void kt__part(kt_process *process)
+void kt__process_release(kt_process *process)
 {
     if (process->memory) {
         kt__process_memory_give(process->memory);
@@ -178,7 +177,7 @@ void kt_process_close(kt_process *process)
     if (process->pid <= 0) {
         return;
     }
-    kt__part(process);
+    kt__process_release(process);
     if (process->pidfd >= 0) {
         close(process->pidfd);
         process->pidfd = -1;

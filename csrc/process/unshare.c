@@ -1,4 +1,4 @@
-/* What a thread has of its own, changed and asked while it runs. */
+/* Changes and compares what the calling thread shares with others. */
 #define _GNU_SOURCE
 #include <kthreads/kthreads.h>
 

@@ -9,42 +9,46 @@
 
 #include "python/python.h"
 
-/* For who looks among the loaded libraries for this one, whose file others may be called like. */
+/* A symbol that identifies this library among the loaded ones, whose file names may be alike. */
 extern const char kthreads_native[];
 __attribute__((visibility("default"))) const char kthreads_native[] = "kthreads";
 
-/* ---- The interpreter, entered from threads that it may never have seen ------------------------------ */
-
-/* The state of a pool's thread, which stays from its first Python call to its end, and with it
- * threading.local values. NULL on all others. */
-static _Thread_local PyThreadState *own_state;
+/* The thread state of a pool's thread. It is kept from the thread's first Python call to its end, and with it
+ * threading.local values. NULL on all other threads. */
+static _Thread_local PyThreadState *kept_state;
 
 static atomic_int ending;
 
-/* A thread that enters for the first time makes its state without the GIL, under the lock of CPython's list
- * of interpreters. CPython 3.11 forks without that lock, and asks for it in the child before it makes it
- * anew: a child forked meanwhile hangs. So there a state is made under a lock of ours, which a fork takes
- * first. Later versions hold the lock of the list through a fork, or make it anew first. To end a state takes
- * that lock, too, but with the GIL held, without which Python does not fork.
+/* A thread that enters Python for the first time makes its thread state without the GIL, under the lock of
+ * CPython's list of interpreters. CPython 3.11 forks without that lock, and takes it in the child before it
+ * reinitialises it: a child that is forked while another thread holds the lock hangs. So with 3.11 a thread
+ * state is made under `state_lock`, which a fork takes first. Later versions hold the lock of the list
+ * through a fork, or reinitialise it first. Deleting a thread state takes that lock, too, but with the GIL
+ * held, and Python forks only with the GIL.
  *
- * The order of locks: who holds ours takes CPython's and malloc's, and may wait for the GIL, as tracemalloc
- * wants it for each allocation. So who waits for ours does not hold the GIL, be it in the middle of a fork,
- * and takes it back while it has ours, as nobody waits for ours who holds it. None of the engine's locks is
- * taken under ours, nor held when a fork asks for it: handlers run in the reverse of the order that they are
- * registered in, and the engine registers its own first (fork.c). */
-static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
-static PyInterpreterState *guarded; /* the main one, as for PyGILState_Ensure; NULL where none has to be */
-/* The state that has the GIL, or NULL: _PyThreadState_UncheckedGet, which the limited API lacks. */
+ * The order of locks: a thread that holds `state_lock` takes locks of CPython and malloc, and may wait for
+ * the GIL, as tracemalloc takes it for each allocation. So a thread must not hold the GIL while it waits for
+ * `state_lock`, not even in the middle of a fork. It takes the GIL back while it holds `state_lock`, as no
+ * thread that holds the GIL waits for `state_lock`. None of the engine's locks is taken under `state_lock`,
+ * and none is held when a fork takes `state_lock`: handlers run in the reverse order of their registration,
+ * and the engine registers its own first (base/fork.c). */
+static pthread_mutex_t state_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* The main interpreter, as for PyGILState_Ensure; NULL where no lock is needed. */
+static PyInterpreterState *locked_interpreter;
+
+/* _PyThreadState_UncheckedGet, which the limited API lacks: returns the thread state that holds the GIL, or
+ * NULL. */
 static PyThreadState *(*current_state)(void);
 
 static void before_fork(void)
 {
-    if (pthread_mutex_trylock(&making) == 0) {
+    if (pthread_mutex_trylock(&state_lock) == 0) {
         return;
     }
     PyThreadState *own = PyGILState_GetThisThreadState();
     PyThreadState *held = own && own == current_state() ? PyEval_SaveThread() : NULL;
-    pthread_mutex_lock(&making);
+    pthread_mutex_lock(&state_lock);
     if (held) {
         PyEval_RestoreThread(held);
     }
@@ -52,11 +56,11 @@ static void before_fork(void)
 
 static void after_fork(void)
 {
-    pthread_mutex_unlock(&making);
+    pthread_mutex_unlock(&state_lock);
 }
 
-/* As the library is loaded, by a thread of the interpreter. */
-static __attribute__((constructor)) void guard_states(void)
+/* Runs when a thread of the interpreter loads the library. */
+static __attribute__((constructor)) void register_fork_handlers(void)
 {
     PyThreadState *state = Py_IsInitialized() ? PyGILState_GetThisThreadState() : NULL;
     PyInterpreterState *loader = state ? PyThreadState_GetInterpreter(state) : NULL;
@@ -65,23 +69,24 @@ static __attribute__((constructor)) void guard_states(void)
     }
     *(void **)&current_state = dlsym(RTLD_DEFAULT, "_PyThreadState_UncheckedGet");
     if (current_state && pthread_atfork(before_fork, after_fork, after_fork) == 0) {
-        guarded = loader;
+        locked_interpreter = loader;
     }
 }
 
-/* Whether it has made one, which PyGILState_Ensure then finds. */
+/* Makes a thread state where that needs the lock. Returns whether it has made one, which PyGILState_Ensure
+ * then finds. */
 static int make_state(void)
 {
-    if (!guarded || PyGILState_GetThisThreadState()) {
+    if (!locked_interpreter || PyGILState_GetThisThreadState()) {
         return 0;
     }
-    pthread_mutex_lock(&making);
-    PyThreadState *state = PyThreadState_New(guarded);
-    pthread_mutex_unlock(&making);
+    pthread_mutex_lock(&state_lock);
+    PyThreadState *state = PyThreadState_New(locked_interpreter);
+    pthread_mutex_unlock(&state_lock);
     return state != NULL;
 }
 
-/* PyGILState_Ensure and PyGILState_Release, but for how a state is made. */
+/* As PyGILState_Ensure and PyGILState_Release, except for how a thread state is made. */
 struct entry {
     int made;
     PyGILState_STATE state;
@@ -97,7 +102,8 @@ static struct entry enter(void)
 static void leave(struct entry entry)
 {
     if (entry.made) {
-        PyGILState_Release(PyGILState_LOCKED); /* a state begins as one that somebody uses: it would stay */
+        /* A new state has one use from the start: without this it would never be deleted. */
+        PyGILState_Release(PyGILState_LOCKED);
     }
     PyGILState_Release(entry.state);
 }
@@ -107,26 +113,26 @@ static int can_enter(void)
     return Py_IsInitialized() && !atomic_load(&ending);
 }
 
-static void have_state_that_stays(void)
+static void keep_thread_state(void)
 {
-    if (own_state || PyGILState_GetThisThreadState()) {
+    if (kept_state || PyGILState_GetThisThreadState()) {
         return;
     }
     if (make_state()) {
-        own_state = PyGILState_GetThisThreadState();
+        kept_state = PyGILState_GetThisThreadState();
     } else {
         PyGILState_Ensure();
-        own_state = PyEval_SaveThread();
+        kept_state = PyEval_SaveThread();
     }
 }
 
 void kt_python_leave(void)
 {
-    if (own_state && can_enter()) {
-        PyEval_RestoreThread(own_state);
+    if (kept_state && can_enter()) {
+        PyEval_RestoreThread(kept_state);
         PyGILState_Release(PyGILState_UNLOCKED);
     }
-    own_state = NULL;
+    kept_state = NULL;
 }
 
 void kt_python_end(void)
@@ -134,8 +140,8 @@ void kt_python_end(void)
     atomic_store(&ending, 1);
 }
 
-/* Drops what a callable returned, or reports what it raised. */
-static void drop(PyObject *result, PyObject *callable)
+/* Drops the result of a callable, or reports its exception. */
+static void discard_result(PyObject *result, PyObject *callable)
 {
     if (result) {
         Py_DECREF(result);
@@ -144,7 +150,7 @@ static void drop(PyObject *result, PyObject *callable)
     }
 }
 
-/* The exception that is set, which is then no longer set: a new reference. */
+/* Takes the current exception and clears it. Returns a new reference. */
 static PyObject *take_raised(void)
 {
     PyObject *type, *value, *traceback;
@@ -158,24 +164,23 @@ static PyObject *take_raised(void)
     return value;
 }
 
-/* ---- What threads run --------------------------------------------------------------------------------- */
-
 void kt_python_run(void *callable)
 {
     if (!Py_IsInitialized()) {
-        return; /* a daemon thread that comes first to run when all is over */
+        return; /* a daemon thread that first runs after the interpreter's end */
     }
     struct entry entry = enter();
-    Py_INCREF((PyObject *)callable); /* whoever keeps it may let go as soon as the call has had its effect */
-    drop(PyObject_CallNoArgs(callable), callable);
+    /* The owner may drop its reference as soon as the call has had its effect. */
+    Py_INCREF((PyObject *)callable);
+    discard_result(PyObject_CallNoArgs(callable), callable);
     Py_DECREF((PyObject *)callable);
-    leave(entry); /* frees the thread state, where it is not one that stays */
+    leave(entry); /* deletes the thread state, unless it is kept */
 }
 
 void kt_python_task(void *callable)
 {
     if (can_enter()) {
-        have_state_that_stays();
+        keep_thread_state();
         kt_python_run(callable);
     }
 }
@@ -185,16 +190,16 @@ int32_t kt_python_initializer(void *callable)
     if (!can_enter()) {
         return 0;
     }
-    have_state_that_stays();
+    keep_thread_state();
     struct entry entry = enter();
     PyObject *result = PyObject_CallNoArgs(callable);
     int32_t failed = !result;
-    drop(result, callable);
+    discard_result(result, callable);
     leave(entry);
     return failed;
 }
 
-/* The first exception of a body is its attribute `error`. */
+/* Stores the first exception of a body in its attribute `error`. */
 static void keep_first_error(PyObject *body)
 {
     PyObject *raised = take_raised();
@@ -211,7 +216,7 @@ int32_t kt_python_chunk(int64_t begin, int64_t end, void *body)
     if (!can_enter()) {
         return 1;
     }
-    have_state_that_stays();
+    keep_thread_state();
     struct entry entry = enter();
     PyObject *result = PyObject_CallFunction(body, "LL", (long long)begin, (long long)end);
     int32_t stops = !result;
@@ -223,13 +228,10 @@ int32_t kt_python_chunk(int64_t begin, int64_t end, void *body)
     return stops;
 }
 
-/* ---- Interrupts -----------------------------------------------------------------------------------------
- */
-
-/* The list that the exception of a signal handler goes to. */
+/* The list to which a signal handler's exception is appended. */
 static _Thread_local PyObject *raised_list;
 
-/* Runs the handlers of signals that have come, on the main thread; elsewhere there are none. */
+/* Runs the handlers of pending signals. It does so on the main thread only; other threads have none. */
 static int handler_raises(void)
 {
     struct entry entry = enter();
@@ -247,14 +249,12 @@ static int handler_raises(void)
 
 int kt_python_run_loop(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, void *raised)
 {
-    PyObject *outer = raised_list; /* a handler, or a chunk, may run a loop, too */
+    PyObject *outer = raised_list; /* a handler or a chunk may run a loop, too */
     raised_list = raised;
     int rc = kt_pool_run_to_end(pool, loop, timeout_ns, handler_raises);
     raised_list = outer;
     return rc;
 }
-
-/* ---- What is freed, and what is not ----------------------------------------------------------------- */
 
 void kt_python_free(kt_thread **place)
 {
@@ -263,7 +263,7 @@ void kt_python_free(kt_thread **place)
 
 void kt_python_keep(void *object)
 {
-    struct entry entry = enter(); /* cffi gave the GIL up for this call */
+    struct entry entry = enter(); /* cffi has released the GIL for this call */
     Py_INCREF((PyObject *)object);
     leave(entry);
 }
@@ -272,7 +272,7 @@ void kt_python_pool_free(void *keep, kt_pool **place)
 {
     (void)keep;
     int rc = *place ? -EINTR : 0;
-    while (rc == -EINTR) { /* a signal is no reason to leave it */
+    while (rc == -EINTR) { /* continue after a signal */
         rc = kt_pool_quiesce(*place, 1000000000);
     }
     if (rc == 0) {
@@ -285,8 +285,8 @@ void kt_python_completions_free(kt_completions **place)
     kt_completions_free(*place);
 }
 
-/* The rest of a forked child's life. */
-static _Noreturn void live(PyObject *callable)
+/* Runs a forked child's callable, and ends the child. */
+static _Noreturn void run_child(PyObject *callable)
 {
     PyObject *status = PyObject_CallNoArgs(callable);
     long code = status ? PyLong_AsLong(status) : 1;
@@ -304,7 +304,7 @@ int kt_python_fork(kt_process *process, const kt_process_spec *spec, kt_failure 
     int rc = kt_process_fork(process, spec, failure);
     if (rc == KT_IN_CHILD) {
         PyOS_AfterFork_Child();
-        live(callable);
+        run_child(callable);
     }
     PyOS_AfterFork_Parent();
     leave(entry);

@@ -9,12 +9,12 @@
 #include <sched.h>
 #include <string.h>
 
-static const uint64_t always =
+static const uint64_t common_flags =
     CLONE_VM | CLONE_SIGHAND | CLONE_THREAD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID;
 
-/* A parked thread has the namespaces, the directory and the descriptors that it has: only one that
- * shares all of them is like a fresh one. On a libc whose list we are not on, it could also miss a
- * setuid. */
+/* Whether a parked thread may serve this spec. A parked thread keeps its namespaces, directory and
+ * descriptors, so only one that shares all of them with the process is like a new thread. Where the engine's
+ * threads are not on libc's list, a parked thread could also miss a setuid. */
 static bool reusable(const kt_spec *spec)
 {
     return spec->options & KT_OPTION_REUSE && spec->flags == KT_SHAREABLE &&
@@ -22,7 +22,7 @@ static bool reusable(const kt_spec *spec)
            kt__libc.found.destructors;
 }
 
-/* Whether the starter waits until the thread has made the settings that can fail. */
+/* Whether the starter must wait until the thread has made the settings that can fail. */
 static bool needs_setup(const kt_spec *spec)
 {
     return spec->cpus_size || spec->options & KT_OPTION_NICE ||
@@ -32,7 +32,7 @@ static bool needs_setup(const kt_spec *spec)
 
 static void fill_in(struct kt_thread *thread, const kt_spec *spec, const kt_call *call, bool parked)
 {
-    thread->flags = always | spec->flags | (parked ? CLONE_SETTLS : 0);
+    thread->flags = common_flags | spec->flags | (parked ? CLONE_SETTLS : 0);
     thread->reused = parked;
     thread->backend = spec->backend;
     thread->options = reusable(spec) ? spec->options : spec->options & ~(uint32_t)KT_OPTION_REUSE;
@@ -51,8 +51,6 @@ static void fill_in(struct kt_thread *thread, const kt_spec *spec, const kt_call
     atomic_store_explicit(&thread->setup, needs_setup(spec) ? KT_SETUP_PENDING : 0, memory_order_relaxed);
 }
 
-/* ---- The three ways to make a thread ------------------------------------------------------------ */
-
 static int clone_with(const struct kt_thread *thread, const struct kt__clone *clone)
 {
     kt__signals old;
@@ -70,7 +68,7 @@ static int start_clone(struct kt_thread *thread)
     if (rc < 0) {
         return rc;
     }
-    kt__lock(); /* and so not during a fork: libc's list must be whole in a child */
+    kt__lock(); /* and so no fork happens meanwhile: libc's list must be consistent in the child */
     thread->descriptor = descriptor.address;
     kt__descriptor_link(&kt__libc, thread->descriptor);
     thread->linked = true;
@@ -78,7 +76,7 @@ static int start_clone(struct kt_thread *thread)
     atomic_store_explicit(&thread->ident, (uintptr_t)descriptor.address, memory_order_relaxed);
     thread->flags |= CLONE_SETTLS;
 
-    /* libc takes one off as the thread ends, and exits the process when it was the last. */
+    /* libc decrements the count as the thread ends, and exits the process when it gets to 0. */
     __atomic_fetch_add(kt__libc.thread_count, 1, __ATOMIC_RELAXED);
     rc = clone_with(thread, &(struct kt__clone){
                                 .flags = thread->flags,
@@ -119,7 +117,7 @@ static int start_pthread(struct kt_thread *thread)
     if (rc != 0) {
         return -rc;
     }
-    /* Detached: the kernel tells us of its end, as of that of any other thread (thread_main.c), and libc
+    /* Detached: the kernel announces the end of this thread as that of any other (thread_main.c), and libc
      * frees its TLS before. */
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     rc = pthread_attr_setstack(&attributes, thread->stack->low, thread->stack->size);
@@ -133,7 +131,8 @@ static int start_pthread(struct kt_thread *thread)
         return -rc;
     }
     atomic_store_explicit(&thread->ident, (uintptr_t)pthread, memory_order_relaxed);
-    /* pthread_create, too, passes CLONE_PARENT_SETTID; without the offset await_setup waits for the tid. */
+    /* pthread_create passes CLONE_PARENT_SETTID, too, so the tid is set by now. Without its offset
+     * await_setup waits for the thread to store it. */
     return kt__libc.found.tid_offset ? *kt__descriptor_tid(&kt__libc, (char *)pthread) : 0;
 }
 
@@ -150,9 +149,7 @@ static int start_new(struct kt_thread *thread)
     return rc < 0 ? rc : 0;
 }
 
-/* ---- Starting -------------------------------------------------------------------------------------- */
-
-/* Waits until the thread has made its settings: how that went. */
+/* Waits until the thread has made its settings. Returns 0 or their error. */
 static int await_setup(struct kt_thread *thread)
 {
     uint32_t setup;
@@ -162,8 +159,8 @@ static int await_setup(struct kt_thread *thread)
     return (int32_t)setup;
 }
 
-/* A thread that could not make its settings, and so has not run the function. */
-static void drop(struct kt_thread *thread)
+/* Waits for the end of a thread that could not make its settings, and so has not called the function. */
+static void discard(struct kt_thread *thread)
 {
     while (kt_thread_wait(thread, -1, NULL) == -EINTR) {
     }
@@ -174,7 +171,7 @@ static int make_thread(const kt_spec *spec, struct kt_thread **thread)
 {
     size_t usable = spec->stack_size ? spec->stack_size : KT_STACK_DEFAULT;
     int rc = kt__thread_new(usable + kt__descriptor_room(&kt__libc), thread);
-    if (rc == 0) { /* before anybody has the handle: it has not ended */
+    if (rc == 0) { /* before any other thread has the handle: so none takes it for ended */
         atomic_store_explicit(&(*thread)->word, KT_STARTING, memory_order_relaxed);
         atomic_store_explicit(&(*thread)->run, KT_RUN_ACTIVE, memory_order_relaxed);
     }
@@ -184,8 +181,8 @@ static int make_thread(const kt_spec *spec, struct kt_thread **thread)
     return rc;
 }
 
-/* Runs it on a new thread, or on a parked one. */
-static int run_on(struct kt_thread *thread, bool parked)
+/* Runs the call on a new thread, or on a parked one. */
+static int run_thread(struct kt_thread *thread, bool parked)
 {
     int rc = 0;
     if (parked) {
@@ -200,20 +197,20 @@ int kt__start(struct kt_thread **out, const kt_spec *spec, const kt_call *call)
 {
     kt__reap_some();
     struct kt_thread *thread = reusable(spec) ? kt__unpark(spec) : NULL;
-    bool parked = thread, settles = needs_setup(spec);
+    bool parked = thread, has_setup = needs_setup(spec);
     int rc = parked ? 0 : make_thread(spec, &thread);
     if (rc == 0) {
         fill_in(thread, spec, call, parked);
-        /* Before it runs: it may look there for itself. Release: whoever finds it there finds it filled in.
-         */
+        /* Stored before the thread runs, as the thread may read its own handle there. Release: a thread that
+         * reads the handle there sees the record filled in. */
         __atomic_store_n(out, thread, __ATOMIC_RELEASE);
-        rc = run_on(thread, parked);
+        rc = run_thread(thread, parked);
     }
     if (rc == 0) {
-        rc = settles ? await_setup(thread) : 0;
+        rc = has_setup ? await_setup(thread) : 0;
         atomic_store_explicit(&thread->starting, false, memory_order_release);
         if (rc < 0) {
-            drop(thread);
+            discard(thread);
         }
     }
     if (rc < 0) {

@@ -1,4 +1,4 @@
-/* What can be asked about a thread and about the kernel. */
+/* Queries about a thread and about the engine's use of resources. */
 #define _GNU_SOURCE
 #include "base/fork.h"
 #include "base/syscall.h"
@@ -58,14 +58,14 @@ int kt_thread_cpu_time(kt_thread *thread, int64_t *ns)
 int kt_thread_pidfd(kt_thread *thread)
 {
     if (kt__reusable(thread)) {
-        return -ENOTSUP; /* it would tell of the end of the kernel thread, not of the run */
+        return -ENOTSUP; /* the pidfd would report the end of the kernel thread, not of the run */
     }
     if (kt__ended(thread)) {
         return -ESRCH;
     }
     int fd = kt__lift_above((int)kt__syscall(SYS_pidfd_open, kt_thread_tid(thread), PIDFD_THREAD_FLAG),
                             KT_HIGHEST_STANDARD);
-    if (fd >= 0 && kt__ended(thread)) { /* the tid may already be another thread's */
+    if (fd >= 0 && kt__ended(thread)) { /* the tid may already belong to another thread */
         close(fd);
         return -ESRCH;
     }

@@ -1,4 +1,4 @@
-/* All threads of ours: their records, those nobody owns, and what is left of them after a fork. */
+/* The registry: the records of all threads, the detached threads, and the reset of both in a forked child. */
 #include "libc/descriptor.h"
 #include "base/fork.h"
 #include "libc/tls_images.h"
@@ -7,18 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REAP_LOOKS = 4 }; /* detached threads looked at before each start */
+enum { REAP_LOOKS = 4 }; /* detached threads checked before each start */
 
 static struct kt_thread *all;     /* doubly linked by previous and next */
-static struct kt_thread *records; /* free, linked by link */
+static struct kt_thread *records; /* free records, linked by `link` */
 
-/* Detached threads in the order they were given up, which is roughly the order they end in. */
+/* Detached threads in the order in which they were detached, which is roughly the order in which they end. */
 static struct kt_thread *detached, **detached_end = &detached;
 static _Atomic(size_t) detached_count;
 
-/* ---- Records --------------------------------------------------------------------------------------- */
-
-static void forget_other_threads(void);
+static void reset_threads(void);
 
 static struct kt_thread *take_record(void)
 {
@@ -27,7 +25,7 @@ static struct kt_thread *take_record(void)
         records = thread->link;
         return thread;
     }
-    kt__reset_in_child(KT_RESET_THREADS, forget_other_threads);
+    kt__reset_in_child(KT_RESET_THREADS, reset_threads);
     thread = aligned_alloc(_Alignof(struct kt_thread), sizeof *thread);
     if (thread) {
         memset(thread, 0, sizeof *thread);
@@ -41,7 +39,7 @@ static void give_record(struct kt_thread *thread)
     records = thread;
 }
 
-static void enter(struct kt_thread *thread)
+static void add_to_all(struct kt_thread *thread)
 {
     thread->previous = NULL;
     thread->next = all;
@@ -51,7 +49,7 @@ static void enter(struct kt_thread *thread)
     all = thread;
 }
 
-static void leave(struct kt_thread *thread)
+static void remove_from_all(struct kt_thread *thread)
 {
     if (thread->previous) {
         thread->previous->next = thread->next;
@@ -76,8 +74,8 @@ int kt__thread_new(size_t stack_size, struct kt_thread **out)
             thread->descriptor = NULL;
             thread->images = NULL;
             thread->ident = 0;
-            thread->linked = thread->left = false;
-            enter(thread);
+            thread->linked = thread->retired = false;
+            add_to_all(thread);
             *out = thread;
         }
     }
@@ -96,17 +94,16 @@ void kt__thread_recycle(struct kt_thread *thread)
         kt__descriptor_drop(&kt__libc, thread->descriptor);
     }
     kt__images_drop(thread->images);
-    leave(thread);
+    remove_from_all(thread);
     kt__stack_give(thread->stack);
     give_record(thread);
     kt__unlock();
 }
 
-/* ---- Detached threads --------------------------------------------------------------------------------- */
-
 void kt__thread_abandon(struct kt_thread *thread)
 {
-    atomic_store_explicit(&thread->claim, KT_CLAIM_ABANDONED, memory_order_relaxed); /* in no other list */
+    atomic_store_explicit(&thread->claim, KT_CLAIM_ABANDONED,
+                          memory_order_relaxed); /* it is in no other list */
     thread->link = NULL;
     *detached_end = thread;
     detached_end = &thread->link;
@@ -164,22 +161,22 @@ size_t kt__detached_count(void)
     return atomic_load_explicit(&detached_count, memory_order_relaxed);
 }
 
-/* ---- Fork ------------------------------------------------------------------------------------------ */
-
-/* The main thread of this child, which ends, with it or before it, when its function has returned. */
+/* The forking thread becomes the main thread of the child. It ends when its function returns, if the process
+ * does not end before. */
 static void become_main(struct kt_thread *thread)
 {
     int32_t tid = (int32_t)syscall(SYS_gettid);
     atomic_store_explicit(&thread->tid, tid, memory_order_relaxed);
     atomic_store_explicit(&thread->word, (uint32_t)tid, memory_order_relaxed);
-    syscall(SYS_set_tid_address, &thread->word);                           /* the child has none, or libc's */
-    atomic_store_explicit(&thread->starting, false, memory_order_relaxed); /* who started it is not here */
-    thread->left = true;
+    syscall(SYS_set_tid_address, &thread->word); /* the child has no such address, or libc's */
+    atomic_store_explicit(&thread->starting, false,
+                          memory_order_relaxed); /* its starter is not in this process */
+    thread->retired = true;
 }
 
-/* Only the forking thread lives on. libc's child has emptied its list of threads by now
- * (nptl/reclaim_stacks), and entered the forking thread again. */
-static void forget_other_threads(void)
+/* Only the forking thread exists in the child. By now libc has emptied the child's list of threads
+ * (nptl/reclaim_stacks) and added the forking thread again. */
+static void reset_threads(void)
 {
     uintptr_t self = (uintptr_t)pthread_self();
     for (struct kt_thread *thread = all; thread; thread = thread->next) {
@@ -188,11 +185,12 @@ static void forget_other_threads(void)
             become_main(thread);
             continue;
         }
-        /* Parked, or one that would have seen to itself when its run had ended. */
+        /* The engine owns a thread that is parked, or that would have parked itself when its run had
+         * ended. */
         int32_t claim = atomic_load_explicit(&thread->claim, memory_order_relaxed);
         bool ours = claim == KT_CLAIM_PARKED || claim == KT_CLAIM_DETACHED;
         thread->linked = false;
-        thread->left = true;
+        thread->retired = true;
         atomic_store_explicit(&thread->starting, false, memory_order_relaxed);
         atomic_store_explicit(&thread->word, 0, memory_order_relaxed);
         atomic_store_explicit(&thread->run, 0, memory_order_relaxed);

@@ -1,4 +1,4 @@
-/* A parked thread made like a new one, between two runs. */
+/* Resets a reusable thread between two runs. */
 #define _GNU_SOURCE
 #include "libc/descriptor.h"
 #include "libc/tls_images.h"
@@ -10,9 +10,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-/* ---- Destructors ------------------------------------------------------------------------------------- */
-
-/* One pass over the values of all keys, as nptl/nptl_deallocate_tsd.c makes it; false when none was set. */
+/* Makes one pass over the values of all keys, as nptl/nptl_deallocate_tsd.c does. Returns false when no value
+ * with a destructor was set. */
 static bool destroy_values(struct kt__value *const *blocks)
 {
     bool any = false;
@@ -31,8 +30,8 @@ static bool destroy_values(struct kt__value *const *blocks)
     return any;
 }
 
-/* What the last pass has left. libc drops it, too. */
-static void forget_values(struct kt__value *const *blocks)
+/* Clears the values that remain after the last pass. libc drops them, too. */
+static void clear_values(struct kt__value *const *blocks)
 {
     for (size_t b = 0; b < KT_KEY_BLOCKS; b++) {
         for (size_t i = 0; blocks[b] && i < KT_KEYS_A_BLOCK; i++) {
@@ -52,14 +51,12 @@ static void run_destructors(void)
         pass++;
     }
     if (pass > 0) {
-        /* Objects that the destructors of keys have made: libc forgets them with the thread, but here they
-         * would be destroyed after another run. */
+        /* The destructors of keys may have made thread_local objects. libc drops these with the thread; here
+         * they would be destroyed only after another run. */
         kt__libc.call_tls_destructors();
-        forget_values(blocks);
+        clear_values(blocks);
     }
 }
-
-/* ---- What a run may have changed ------------------------------------------------------------------- */
 
 static bool holds_robust_mutex(void)
 {
@@ -68,40 +65,40 @@ static bool holds_robust_mutex(void)
     return *head != head;
 }
 
-void kt__inherited_now(struct kt__inherited *inherited)
+void kt__inherited_get(struct kt__inherited *inherited)
 {
     memset(inherited, 0, sizeof *inherited);
     kt__syscall(SYS_sched_getaffinity, 0, sizeof inherited->cpus, inherited->cpus);
     inherited->float_control = kt__float_control() & ~(uint64_t)KT_FLOAT_FLAGS;
     prctl(PR_GET_NAME, inherited->name);
-    inherited->nice = (int32_t)syscall(SYS_getpriority, PRIO_PROCESS, 0); /* 20 - nice */
+    inherited->nice = (int32_t)syscall(SYS_getpriority, PRIO_PROCESS, 0); /* the kernel returns 20 - nice */
 }
 
-bool kt__inherits_alike(const struct kt__inherited *a, const struct kt__inherited *b)
+bool kt__inherited_equal(const struct kt__inherited *a, const struct kt__inherited *b)
 {
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-/* False when the thread may not: raising one's priority again takes a privilege. */
+/* Returns false when the thread lacks the privilege, for instance to raise its priority again. */
 static bool restore_inherited(const struct kt__inherited *wanted)
 {
     struct kt__inherited now;
-    kt__inherited_now(&now);
-    if (kt__inherits_alike(&now, wanted)) {
+    kt__inherited_get(&now);
+    if (kt__inherited_equal(&now, wanted)) {
         return true;
     }
     prctl(PR_SET_NAME, wanted->name);
     kt__syscall(SYS_sched_setaffinity, 0, sizeof wanted->cpus, wanted->cpus);
     kt__syscall(SYS_setpriority, PRIO_PROCESS, 0, 20 - wanted->nice);
-    kt__inherited_now(&now);
-    return kt__inherits_alike(&now, wanted);
+    kt__inherited_get(&now);
+    return kt__inherited_equal(&now, wanted);
 }
 
-bool kt__make_fresh(struct kt_thread *thread)
+bool kt__thread_reset(struct kt_thread *thread)
 {
     run_destructors();
     if (holds_robust_mutex()) {
-        return false; /* ends for real, so that the kernel marks the mutex */
+        return false; /* the thread ends, so that the kernel marks the mutex */
     }
     if (!kt__images_restore(thread->images)) {
         return false;

@@ -1,4 +1,5 @@
-/* One thread made, run through what libc keeps per thread, and joined, before any other is made. */
+/* The self-check: makes one thread before all others, has it use what libc keeps for each thread, and joins
+ * it. */
 #define _GNU_SOURCE
 #include "base/fork.h"
 #include "thread/thread.h"
@@ -10,8 +11,8 @@ struct check {
     const int *starter_errno;
     pthread_key_t key;
     bool key_destroyed;
-    int rc;             /* -ENOTSUP with the name of what */
-    const char *failed; /* has failed */
+    int rc;             /* 0, or an error; with -ENOTSUP `failed` is its name */
+    const char *failed; /* the check that has failed */
 };
 
 static void destroy_key(void *argument)
@@ -26,15 +27,15 @@ static bool errno_is_private(const struct check *check)
     return errno == EBADF && &errno != check->starter_errno;
 }
 
-/* 0, or -ENOMEM, which says nothing about libc. */
-static int allocate(void)
+/* Returns 0, or -ENOMEM, which says nothing about libc. */
+static int check_malloc(void)
 {
     void *volatile memory = malloc(100);
     free(memory);
     return memory ? 0 : -ENOMEM;
 }
 
-static int look_for_stack(void)
+static int check_stack(void)
 {
     pthread_attr_t attributes;
     void *low;
@@ -42,7 +43,7 @@ static int look_for_stack(void)
     char here;
     int rc = pthread_getattr_np(pthread_self(), &attributes);
     if (rc != 0) {
-        return -rc; /* it allocates */
+        return -rc; /* for instance of its memory allocation */
     }
     rc = pthread_attr_getstack(&attributes, &low, &size);
     pthread_attr_destroy(&attributes);
@@ -56,9 +57,9 @@ static void run_checks(struct check *check)
         const char *name;
     } results[] = {
         {errno_is_private(check) ? 0 : -ENOTSUP, "self-check: errno"},
-        {allocate(), "self-check: malloc"},
+        {check_malloc(), "self-check: malloc"},
         {toupper('k') == 'K' ? 0 : -ENOTSUP, "self-check: locale tables"},
-        {look_for_stack(), "self-check: stack bounds"},
+        {check_stack(), "self-check: stack bounds"},
         {-pthread_setspecific(check->key, check), "self-check: thread-specific data"},
     };
     check->rc = 0;
@@ -88,7 +89,8 @@ static void start_and_check(struct check *check)
     }
 }
 
-/* 0; -ENOTSUP, and in *missing the name of what is not as it should be; or why that cannot be told now. */
+/* Returns 0; -ENOTSUP, with the name of what is wrong in *missing; or the reason why the check could not be
+ * made now. */
 static int self_check(const char **missing)
 {
     struct check check = {.starter_errno = &errno};
@@ -98,17 +100,17 @@ static int self_check(const char **missing)
     start_and_check(&check);
     pthread_key_delete(check.key);
     *missing = check.failed;
-    /* A filter that has let pthread_create pass, but not us, will not change its mind. */
+    /* A seccomp filter that allows pthread_create but refuses the engine's clone is permanent. */
     return check.rc == -EPERM || check.rc == -ENOSYS ? -ENOTSUP : check.rc;
 }
 
-/* What was found, whether it is of use or not; guarded by the engine's lock, as is the next. */
+/* The last findings, usable or not. Guarded by the engine's lock, as is `published`. */
 static kt_libc found_last;
 
-/* So it is true in no forked child before kt__libc is whole. */
+/* Set under the lock, so that no forked child sees it before kt__libc is complete. */
 static bool published;
 
-/* Makes known what was found, unless another thread was faster. */
+/* Publishes the findings, unless another thread was faster. */
 static void publish(struct kt__libc *found, bool understood)
 {
     kt__lock();
@@ -129,7 +131,8 @@ static int probe_and_check(const char **missing)
     struct kt__libc found;
     int rc = kt__handle_forks();
     if (rc < 0 || KT_THREAD_SANITIZER) {
-        return rc; /* its runtime has a TLS that the probe's stack cannot hold, and nothing of this is used */
+        return rc; /* ThreadSanitizer's TLS does not fit on the probe's stack, and the findings would not be
+                      used */
     }
     rc = kt__libc_find(&found, missing);
     found.found.destructors &= !KT_ADDRESS_SANITIZER;
@@ -137,12 +140,12 @@ static int probe_and_check(const char **missing)
     return rc < 0 ? rc : self_check(missing);
 }
 
-/* What is known for good: NULL for nothing yet, "" when all is well, else the name of what is missing. */
+/* The final result: NULL while there is none, "" when all is well, else the name of what is missing. */
 static _Atomic(const char *) verdict;
 
-/* Threads that come here at once each find out for themselves. To let them wait for one of them would need
- * a lock, which one may want while it holds the loader's, and another hold while it wants that. */
-static int find_out(void)
+/* Threads that call this at the same time each run the check. To wait for one of them would need a lock. One
+ * thread may want that lock while it holds the loader's, and another hold it while it wants the loader's. */
+static int check_until_known(void)
 {
     const char *missing = NULL, *unknown = NULL;
     int rc = probe_and_check(&missing);
@@ -156,7 +159,7 @@ int kt__ready(void)
 {
     const char *known = atomic_load_explicit(&verdict, memory_order_acquire);
     if (!known) {
-        return find_out();
+        return check_until_known();
     }
     return *known ? -ENOTSUP : 0;
 }

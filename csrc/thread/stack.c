@@ -1,13 +1,13 @@
-/* The stack arena.
+/* The allocator of stacks.
  *
  * One mapping, the slab, holds many stacks of one size class:
  *
  *     | guard | stack, TLS, descriptor | altstack | guard | stack ...
  *
- * so that a hundred thousand threads need a few mappings only. Guards are page table markers
- * (MADV_GUARD_INSTALL), which split no mapping; where the kernel has none, mprotect makes them at
- * two mappings a stack. A freed stack goes to the hot list with its pages, for the next thread;
- * beyond HOT_LIMIT it goes to the cold list without them. */
+ * So a hundred thousand threads need only a few mappings. Guards are page table markers (MADV_GUARD_INSTALL),
+ * which split no mapping. Where the kernel does not support them, mprotect makes the guards, at the cost of
+ * two mappings a stack. A freed stack goes to the hot list, and keeps its pages for the next thread. Beyond
+ * HOT_LIMIT stacks it goes to the cold list, and its pages go back to the kernel. */
 #include "thread/stack.h"
 
 #include "base/kernel_features.h"
@@ -18,13 +18,13 @@
 #include <sys/mman.h>
 
 #ifdef KT_VALGRIND
-#include <valgrind/memcheck.h> /* which takes the last page of an ended thread's stack for dead */
+#include <valgrind/memcheck.h> /* valgrind considers the last page of an ended thread's stack dead */
 #else
 #define VALGRIND_MAKE_MEM_UNDEFINED(address, size) ((void)0)
 #endif
 
 #ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h> /* which keeps the red zones of frames that a fork cut off */
+#include <sanitizer/asan_interface.h> /* ASan keeps the red zones of frames that a fork has cut off */
 #else
 #define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)0)
 #endif
@@ -33,8 +33,8 @@ enum {
     GUARD_SIZE = 16384,
     SLAB_SIZE = 16 << 20,
     HOT_LIMIT = 64,
-    TRIM_EVERY = 16,      /* uses of a stack after which its lower pages are given back */
-    KEEP_RESIDENT = 65536 /* at the top, where every thread's frames are */
+    TRIM_EVERY = 16,      /* after so many uses the lower pages of a stack go back to the kernel */
+    KEEP_RESIDENT = 65536 /* bytes at the top, which the frames of every thread use */
 };
 
 struct class
@@ -81,7 +81,8 @@ static size_t slot_size(const struct class *class)
     return guard_size() + class->size + KT_ALTSTACK_SIZE;
 }
 
-/* Eight classes to each power of two: little waste, and few classes whatever sizes are asked for. */
+/* Eight size classes for each power of two: little memory is wasted, and the classes are few whatever sizes
+ * are requested. */
 static size_t class_size(size_t size)
 {
     size_t step = page_size();
@@ -117,7 +118,7 @@ static struct kt__slab *map_slab(struct class *class)
         void *memory = mmap(NULL, count * slot, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
         if (memory != MAP_FAILED) {
-            /* A huge page under many stacks would make each of them resident whole. */
+            /* A huge page that spans many stacks would make each of them fully resident. */
             madvise(memory, count * slot, MADV_NOHUGEPAGE);
             slab->class = class;
             slab->memory = memory;
@@ -135,10 +136,10 @@ static struct kt__slab *map_slab(struct class *class)
 static int install_guard(struct kt__stack *stack)
 {
     char *guard = stack->low - guard_size();
-    /* The kernel has no light guards in locked memory (mlockall). */
+    /* The kernel does not support light guards in locked memory (mlockall). */
     bool light = !kt__lacks(KT_FEATURE_GUARD) && madvise(guard, guard_size(), KT_MADV_GUARD_INSTALL) == 0;
     if (!light && mprotect(guard, guard_size(), PROT_NONE) < 0) {
-        return -ENOMEM; /* max_map_count mappings are in use */
+        return -ENOMEM; /* the process has max_map_count mappings */
     }
     stack->guarded = true;
     return 0;
@@ -210,7 +211,8 @@ void kt__stack_give(struct kt__stack *stack)
         push(&class->cold, stack);
         return;
     }
-    /* One deep recursion must not keep its pages for ever, nor each thread pay for a system call. */
+    /* A deep recursion must not keep its pages for ever, but a system call for each thread would cost too
+     * much. */
     if (++stack->uses == TRIM_EVERY) {
         stack->uses = 0;
         if (stack->size > KEEP_RESIDENT) {
@@ -232,7 +234,7 @@ static void unmap(struct kt__slab *slab)
     free(slab);
 }
 
-/* Drops the slabs of which nothing is in use, and the pages of the free stacks of the others. */
+/* Unmaps the slabs that have no stack in use, and drops the pages of the free stacks of the others. */
 static void trim_class(struct class *class)
 {
     class->hot = class->cold = NULL;

@@ -1,11 +1,11 @@
 /* Stacks: slots of a slab, each above a guard.
  *
- * A slot goes from free to taken (kt__stack_take: the last one that was given back, or a new one of the slab)
- * and back (kt__stack_give). A free slot keeps its memory until it has been used several times or until
- * kt__stack_trim, which gives the pages back to the kernel. A slot is given back only when the kernel has
- * cleared `word` of its thread: no thread runs on it any more.
+ * kt__stack_take takes a slot: the free one that was given back last, or a new one of the slab.
+ * kt__stack_give makes it free again. A free slot keeps its memory until it has been used several times, or
+ * until kt__stack_trim, which gives the pages back to the kernel. A slot may be given back only when the
+ * kernel has cleared `word` of its thread: no thread runs on it any more.
  *
- * Every function here expects the caller to hold the engine's lock (base/fork.h). */
+ * The caller of each function here holds the engine's lock (base/fork.h). */
 #ifndef KT_STACK_H
 #define KT_STACK_H
 
@@ -19,18 +19,18 @@ struct kt__slab;
 struct kt__stack {
     char *low;             /* lowest usable byte; the guard lies below */
     size_t size;           /* bytes from low to the top: stack, TLS and descriptor */
-    struct kt__slab *slab; /* where it belongs */
+    struct kt__slab *slab; /* the slab that contains it */
     struct kt__stack *next;
     unsigned char uses; /* since its lower pages were last given back */
     bool guarded;
     bool taken;
 };
 
-/* A stack of at least `size` bytes into *stack, contents undefined. -ENOMEM. */
+/* Takes a stack of at least `size` bytes; its contents are undefined. Returns 0 or -ENOMEM. */
 int kt__stack_take(size_t size, struct kt__stack **stack);
 void kt__stack_give(struct kt__stack *stack);
 
-/* KT_ALTSTACK_SIZE bytes above the stack that belong to it. */
+/* The KT_ALTSTACK_SIZE bytes above the stack, which belong to it. */
 char *kt__stack_altstack(const struct kt__stack *stack);
 
 /* Gives the memory of all free stacks back to the kernel. */

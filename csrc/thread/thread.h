@@ -1,17 +1,17 @@
-/* thread/: the life of a thread: its stack, its start, its runs, waiting for its end, and what becomes of it
- * in a forked child. It may use libc/ and base/.
+/* thread/: threads: their stacks, start, runs and end, the waits for their ends, and their reset in a forked
+ * child. It may use libc/ and base/.
  *
  * This file: the record of a thread, struct kt_thread, and its states. Five fields of the record change while
- * other threads look at them.
+ * other threads read them.
  *
- * `word`: the word that the kernel clears; it says whether the thread exists.
+ * `word`: the word that the kernel clears. It says whether the thread exists.
  *
  *     0 --starter--> KT_STARTING --kernel, at clone--> tid --kernel, at the thread's end--> 0
  *
- *   With backend pthread the thread itself stores its tid, and names the word to the kernel by
+ *   With backend pthread the thread itself stores its tid, and gives the kernel the word's address by
  *   set_tid_address. A record with word 0 may be recycled, unless `starting` is set.
  *
- * `run`: the runs of a reusable thread. Other threads have KT_RUN_ACTIVE for ever.
+ * `run`: the runs of a reusable thread. For other threads it stays KT_RUN_ACTIVE.
  *
  *             the thread            the next starter         the next starter
  *     ACTIVE ------------> ENDED -------------------> TAKEN ------------------> ACTIVE
@@ -23,22 +23,22 @@
  *   The thread sets ENDED or LEAVING by a sequentially consistent store, without a lock (end_run). After
  *   LEAVING a waiter waits for `word`.
  *
- * `claim`: who recycles the thread.
+ * `claim`: which thread recycles the record.
  *
  *     OWNER --kt_thread_join--> JOINING --> JOINED             compare-and-swap; back to OWNER at a timeout
  *       |
  *       | kt_thread_free, kt_thread_detach: under the lock
  *       v
- *     DETACHED ----> PARKED       a reusable thread whose run has ended: under the lock, by the last of
- *       |              |          the two who come to it, the thread and whoever frees its handle
+ *     DETACHED ----> PARKED       a reusable thread whose run has ended: under the lock, by the later of
+ *       |              |          the thread that ends the run and the owner that frees the handle
  *       |              +--------> OWNER, by the next starter, under the lock
  *       |              |
  *       +--------------+--------> ABANDONED --> recycled, by a later start or kt_trim, once `word` is 0
  *
- * `setup`: KT_SETUP_PENDING until the thread has made the settings that can fail, then 0 or minus an errno
- *   value. The thread stores it (release); the starter waits for it.
+ * `setup`: KT_SETUP_PENDING until the thread has made the settings that can fail, then 0 or a negative errno
+ * value. The thread stores it (release); the starter waits for it.
  *
- * `starting`: set by the starter before the thread runs, cleared when the starter is done with the record. */
+ * `starting`: the starter sets it before the thread runs, and clears it when it no longer uses the record. */
 #ifndef KT_THREAD_H
 #define KT_THREAD_H
 
@@ -54,84 +54,85 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-/* Who has the handle. */
+/* Which party has the record, and so recycles it. */
 enum kt__claim {
-    KT_CLAIM_OWNER = 0, /* whoever started the thread */
+    KT_CLAIM_OWNER = 0, /* the owner of the handle */
     KT_CLAIM_JOINING,
     KT_CLAIM_JOINED,
-    KT_CLAIM_DETACHED, /* nobody: a reusable thread sees to itself when its run ends */
+    KT_CLAIM_DETACHED, /* no owner: a reusable thread parks itself, or has itself recycled, when its run ends
+                        */
     KT_CLAIM_PARKED,   /* the parking lot */
     KT_CLAIM_ABANDONED /* the list of threads to be recycled when they have ended */
 };
 
-/* What a thread may share or not, and the namespaces that it may have of its own (clone(2)). */
+/* The clone flags of what a thread may share or not, and of the namespaces that it may have of its own
+ * (clone(2)). */
 #define KT_SHAREABLE ((uint64_t)(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM))
 #define KT_NAMESPACES                                                                                        \
     (KT_CLONE_NEWCGROUP | (uint64_t)(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET))
 
-enum { KT_STARTING = 1 }; /* in `word` from before the clone until the kernel stores the tid */
+enum { KT_STARTING = 1 }; /* value of `word` from before the clone until the kernel stores the tid */
 
-/* In `run` of a reusable thread. */
+/* The values of `run` of a reusable thread. */
 enum kt__run {
     KT_RUN_ENDED = 0,
     KT_RUN_ACTIVE,
-    KT_RUN_TAKEN,     /* out of the lot, its call not filled in yet */
+    KT_RUN_TAKEN,     /* taken out of the lot; its call is not filled in yet */
     KT_RUN_DISMISSED, /* there will be no further run */
-    KT_RUN_LEAVING    /* the thread ends with this run: `word` says when that is over */
+    KT_RUN_LEAVING    /* the thread ends with this run: wait for `word` */
 };
 
-enum { KT_SETUP_PENDING = 1 }; /* in `setup`; then 0 or an errno value with its sign turned */
+enum { KT_SETUP_PENDING = 1 }; /* value of `setup`; later 0 or a negative errno value */
 
-/* What a fresh thread inherits from the thread that starts it, and a parked one must not keep. */
+/* What a new thread inherits from its starter. A parked thread must have the same values as a new one. */
 struct kt__inherited {
-    uint64_t cpus[16]; /* 1,024 CPUs, as cpu_set_t has */
+    uint64_t cpus[16]; /* 1,024 CPUs, as in cpu_set_t */
     uint64_t float_control;
     char name[16];
     int32_t nice;
 };
 
-/* Records are recycled but never given back to malloc: a late waker or waiter that looks at one
- * reads a word of a thread, if perhaps of another, and looks again. */
+/* Records are recycled but never freed. So a late waker or waiter that reads one reads the word of a thread,
+ * perhaps of another thread, and checks again. */
 struct kt_thread {
-    /* Cleared by the kernel (CLEARTID): not 0 while the thread lives, 0 once its destructors have run, its
-     * robust mutexes are marked, and its stack and TLS are free. */
+    /* The kernel clears it (CLEARTID). It is not 0 while the thread exists. It is 0 once the thread's
+     * destructors have run, its robust mutexes are marked, and its stack and TLS are free. */
     _Alignas(KT_CACHE_LINE) kt__word word;
     kt__word run;              /* reusable threads: enum kt__run */
-    _Atomic(uint32_t) waiters; /* threads in kt_thread_wait, any */
-    kt__word setup;            /* how the settings that can fail went; any */
-    _Atomic(int32_t) claim;    /* enum kt__claim; any */
+    _Atomic(uint32_t) waiters; /* number of threads in kt_thread_wait; written by any thread */
+    kt__word setup;            /* the result of the settings that can fail */
+    _Atomic(int32_t) claim;    /* enum kt__claim; written by any thread */
     _Atomic(int32_t) tid;
-    _Atomic(bool)
-        starting; /* kt__start is not done with the record, though the thread may have given itself up */
+    _Atomic(bool) starting; /* kt__start still uses the record, though the thread may already be detached */
 
-    /* pthread_self() of the thread. By the starter before it runs; of a pthread by the thread, too, which may
-     * ask for it before pthread_create has told the starter: the same value. */
+    /* pthread_self() of the thread. The starter stores it before the thread runs. Of a pthread the thread
+     * stores it, too: it may ask for it before pthread_create has returned. Both store the same value. */
     _Atomic(uintptr_t) ident;
 
-    /* Written by the starter before the thread runs; frozen until its end. */
+    /* The starter writes these before the thread runs; they are constant until its end. */
     uint64_t flags;
     int32_t backend;
     uint32_t options;
-    size_t stack_size; /* usable, as asked for */
+    size_t stack_size; /* usable bytes, as requested */
     int32_t nice;
     uint32_t cpus_size;
-    const uint64_t *cpus; /* the starter's; valid until `setup` is settled */
+    const uint64_t *cpus; /* the starter's memory, valid until `setup` is settled */
     bool reused;
-    char name[16]; /* "" to leave it */
+    char name[16]; /* "" to keep the inherited name */
     struct kt__stack *stack;
-    char *descriptor;               /* clone backends */
-    struct kt__inherited inherited; /* reusable threads: as the thread was when its run began */
-    struct kt__images *images;      /* reusable threads: of what is thread-local; or NULL */
+    char *descriptor;               /* with the clone backends */
+    struct kt__inherited inherited; /* reusable threads: the values when the first run began */
+    struct kt__images *images; /* reusable threads: the initial values of thread-local variables, or NULL */
 
-    /* Written by the thread; read by others once it has ended. */
+    /* The thread writes these; others read them once it has ended. */
     kt_call call;
-    int64_t cpu_ns; /* of the run; -1 when not recorded */
+    int64_t cpu_ns; /* of the run; -1 if not recorded */
 
-    /* Guarded by the engine's lock. */
-    bool linked; /* the descriptor is on libc's list */
-    bool left;   /* a reusable thread that will take no further run, its last one ended */
-    struct kt_thread *previous, *next; /* all threads that have a stack */
-    struct kt_thread *link;            /* free records, detached threads, parked threads */
+    /* The engine's lock guards these. */
+    bool linked;  /* the descriptor is on libc's list */
+    bool retired; /* a reusable thread that takes no further run; its last one has ended */
+    struct kt_thread *previous, *next; /* list of all threads that have a stack */
+    struct kt_thread *link;            /* list of free records, detached threads or parked threads */
 };
 
 static inline bool kt__reusable(const struct kt_thread *thread)
@@ -139,22 +140,23 @@ static inline bool kt__reusable(const struct kt_thread *thread)
     return thread->options & KT_OPTION_REUSE;
 }
 
-/* What the kernel says of the thread: 0 once it is gone for good.
+/* `word`: 0 once the thread has ended and the kernel is done with it.
  *
- * Acquire, here and below: what the thread wrote is visible to whoever saw its end. The kernel's own store is
- * a full barrier's worth of exit path later. */
+ * Acquire, here and below: a thread that sees the end sees what the ended thread wrote. In the kernel full
+ * barriers on the exit path precede its store to `word`. */
 static inline uint32_t kt__alive(struct kt_thread *thread)
 {
     uint32_t tid = atomic_load_explicit(&thread->word, memory_order_acquire);
     if (KT_THREAD_SANITIZER && tid == 0) {
-        /* Which knows nothing of the kernel's store. */
+        /* ThreadSanitizer does not see the kernel's store. */
         (void)atomic_load_explicit(&thread->run, memory_order_acquire);
     }
     return tid;
 }
 
-/* The word that tells of the end of a thread, or of the run of a reusable one, and what it is now: 0 after
- * the end. A run that turns out to be the thread's last ends with the thread: `run` changes to say so. */
+/* The word to wait for, and its present value, 0 after the end. It tells of the end of a thread, or of the
+ * run of a reusable thread. When a run turns out to be the thread's last, `run` changes to KT_RUN_LEAVING,
+ * and the word to wait for is `word`. */
 static inline struct kt__await kt__end_of(struct kt_thread *thread)
 {
     if (kt__reusable(thread)) {
@@ -171,71 +173,71 @@ static inline bool kt__ended(struct kt_thread *thread)
     return kt__end_of(thread).expected == 0;
 }
 
-/* ---- create.c: a new thread, or a parked one ---- */
+/* create.c: makes a new thread, or starts a parked one. */
 
-/* kt_thread_start without the self-check, which starts a thread, too. */
+/* As kt_thread_start, but without the self-check, which itself starts a thread. */
 int kt__start(struct kt_thread **thread, const kt_spec *spec, const kt_call *call);
 
-/* ---- thread_main.c: what a thread does ----------------------------------------------------------------- */
+/* thread_main.c: the functions that threads run. */
 
 void *kt__thread_main(void *thread);
 void kt__bare_main(void *thread);
 
-/* ---- registry.c: all threads, their records and their ends --------------------------------------- */
+/* registry.c: the list of all threads, their records and their ends. */
 
-/* A record with a stack, entered among all threads. -ENOMEM. */
+/* Takes a record with a stack, and adds it to the list of all threads. Returns 0 or -ENOMEM. */
 int kt__thread_new(size_t stack_size, struct kt_thread **thread);
 
-/* Recycles a thread that has ended, or never began. */
+/* Recycles the record of a thread that has ended or was never started. */
 void kt__thread_recycle(struct kt_thread *thread);
 
-/* The engine's to recycle from now on. The lock must be held. */
+/* Makes the engine recycle the thread once it has ended. The caller holds the lock. */
 void kt__thread_abandon(struct kt_thread *thread);
 
-/* Recycles detached threads that have ended: a few of them, or all. */
+/* Recycle detached threads that have ended: a few of them, or all. */
 void kt__reap_some(void);
 void kt__reap_all(void);
 size_t kt__detached_count(void);
 
-/* In a process that a forked child has made by clone: its tid is another. */
+/* In a process made by clone: the calling thread has a new tid. */
 void kt__refresh_own_tid(void);
 
-/* ---- parking_lot.c: reusable threads between two runs ---------------------------------------------------
- */
+/* parking_lot.c: reusable threads between two runs. */
 
-/* A parked thread that fits, taken out of the lot, or NULL. */
+/* Takes a parked thread that fits the spec out of the lot. Returns NULL if there is none. */
 struct kt_thread *kt__unpark(const kt_spec *spec);
 
-/* Sets a thread that kt__unpark returned to its next run. */
+/* Starts the next run of a thread that kt__unpark has returned. */
 void kt__resume(struct kt_thread *thread);
 
-/* Parks a thread whose handle was given up, or leaves it to be recycled, unless its run still goes on. The
- * lock must be held. */
-void kt__take_over(struct kt_thread *thread);
+/* Parks a thread whose handle was freed, or leaves it to be recycled. Does nothing while its run goes on. The
+ * caller holds the lock. */
+void kt__park_or_abandon(struct kt_thread *thread);
 
-/* On the thread, after a run: waits for the next one. False when the thread should end instead. */
+/* The thread calls this after a run, to wait for the next one. Returns false when the thread should end
+ * instead. */
 bool kt__await_run(struct kt_thread *thread);
 
-/* On a thread that is about to end: those who wait for its run wait for the thread from now on. */
-void kt__leave(struct kt_thread *thread);
+/* The thread calls this when it is about to end: waiters of its run wait for `word` from now on. */
+void kt__thread_leaving(struct kt_thread *thread);
 
 void kt__dismiss_parked(void);
 size_t kt__parked_count(void);
 
-/* ---- reset.c: a parked thread made like a new one ------------------------------------------------ */
+/* reset.c: resets a reusable thread between two runs. */
 
-/* Runs thread_local and key destructors, gives every thread_local its initial value, and resets what
- * a run may have changed. False when something cannot be reset, such as a robust mutex still held. Takes no
- * locks: who waits for the end of the run may hold any. */
-bool kt__make_fresh(struct kt_thread *thread);
+/* Runs thread_local and key destructors, gives every thread_local its initial value, and resets what a run
+ * may have changed. Returns false when something cannot be reset, such as a robust mutex that the thread
+ * still holds. Takes no locks: a thread that waits for the end of the run may hold any. */
+bool kt__thread_reset(struct kt_thread *thread);
 
-void kt__inherited_now(struct kt__inherited *inherited);
-bool kt__inherits_alike(const struct kt__inherited *a, const struct kt__inherited *b);
+void kt__inherited_get(struct kt__inherited *inherited);
+bool kt__inherited_equal(const struct kt__inherited *a, const struct kt__inherited *b);
 
-/* ---- selfcheck.c ----------------------------------------------------------------------------------- */
+/* selfcheck.c: checks that the engine's threads work with this libc. */
 
-/* Probes and checks until that has told something, and then no more. 0; -ENOTSUP, once and for all; another,
- * such as -EAGAIN: it could not be told this time. */
+/* Probes libc and runs the self-check, until there is a final result; later calls return that. Returns 0, or
+ * -ENOTSUP, which is final. Any other error, such as -EAGAIN, is temporary: a later call checks again. */
 int kt__ready(void);
 
 #endif

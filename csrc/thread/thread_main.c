@@ -1,4 +1,4 @@
-/* What a thread does from its first instruction of ours to its last. */
+/* The functions that the engine's threads run, from a thread's first instruction to its last. */
 #define _GNU_SOURCE
 #include "base/typed_call.h"
 #include "libc/descriptor.h"
@@ -17,8 +17,6 @@ static int64_t cpu_time_now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* ---- Settings ------------------------------------------------------------------------------------ */
-
 static void install_altstack(const struct kt_thread *thread)
 {
     stack_t altstack = {.ss_sp = kt__stack_altstack(thread->stack), .ss_size = KT_ALTSTACK_SIZE};
@@ -28,7 +26,7 @@ static void install_altstack(const struct kt_thread *thread)
 static int apply_settings(const struct kt_thread *thread)
 {
     const uint64_t new = thread->flags & KT_NAMESPACES;
-    /* pthread_create shares all; what clone would not have shared is unshared here. */
+    /* pthread_create shares everything: the thread unshares what clone would not have shared. */
     if (thread->backend == KT_BACKEND_PTHREAD && (new || (thread->flags & KT_SHAREABLE) != KT_SHAREABLE) &&
         unshare((int)((~thread->flags & KT_SHAREABLE) | new)) < 0) {
         return -errno;
@@ -62,8 +60,6 @@ static int set_up(struct kt_thread *thread)
     return rc;
 }
 
-/* ---- The run -------------------------------------------------------------------------------------- */
-
 static void run_call(struct kt_thread *thread)
 {
     if (set_up(thread) < 0) {
@@ -77,50 +73,51 @@ static void run_call(struct kt_thread *thread)
     }
 }
 
-/* The last act of ours on a thread, also after pthread_exit in the call. What libc does from now on runs the
+/* The engine's last action on a thread, also after pthread_exit in the call. After it libc runs the
  * destructors of keys and of thread_local objects. */
-static void leave(void *thread)
+static void announce_leaving(void *thread)
 {
-    kt__leave(thread);
+    kt__thread_leaving(thread);
 }
 
-/* As clone with CLEARTID does: the kernel clears our word, and no longer libc's, in which nobody is
- * interested, as the thread is a detached one. */
-static void have_end_announced(struct kt_thread *thread)
+/* Has the kernel clear `word` at the thread's end, as clone does with CLEARTID. The kernel no longer clears
+ * libc's word, which no thread reads, as the thread is detached. */
+static void set_clear_address(struct kt_thread *thread)
 {
     atomic_store_explicit(&thread->word, (uint32_t)syscall(SYS_gettid), memory_order_relaxed);
     syscall(SYS_set_tid_address, &thread->word);
 }
 
-/* ThreadSanitizer, which does not see what the kernel stores, is told with each pass over the values of keys
- * that what has gone before is visible to those who see the thread's end (kt__alive). */
+/* ThreadSanitizer does not see the kernel's stores. So with each pass over the values of keys, this
+ * destructor stores with release what kt__alive loads with acquire: what the thread has done before is
+ * visible to a thread that sees its end. */
 #if KT_THREAD_SANITIZER
-static pthread_key_t telling;
+static pthread_key_t sanitizer_key;
 
-static void tell_sanitizer(void *argument)
+static void release_to_sanitizer(void *argument)
 {
     struct kt_thread *thread = argument;
     atomic_store_explicit(&thread->run, KT_RUN_LEAVING, memory_order_release);
-    pthread_setspecific(telling, thread);
+    pthread_setspecific(sanitizer_key, thread);
 }
 
-static __attribute__((constructor)) void make_key(void)
+static __attribute__((constructor)) void make_sanitizer_key(void)
 {
-    pthread_key_create(&telling, tell_sanitizer);
+    pthread_key_create(&sanitizer_key, release_to_sanitizer);
 }
 
-static void have_sanitizer_told(struct kt_thread *thread)
+static void annotate_end(struct kt_thread *thread)
 {
-    pthread_setspecific(telling, thread);
+    pthread_setspecific(sanitizer_key, thread);
 }
 #else
-static void have_sanitizer_told(const struct kt_thread *thread)
+static void annotate_end(const struct kt_thread *thread)
 {
     (void)thread;
 }
 #endif
 
-/* Our starter learns it too, but perhaps later than this thread asks. */
+/* The starter gets the tid too, but perhaps later than this thread asks for it. */
 static int32_t own_tid(const struct kt_thread *thread)
 {
     return thread->descriptor ? *kt__descriptor_tid(&kt__libc, thread->descriptor)
@@ -133,15 +130,15 @@ void *kt__thread_main(void *argument)
     atomic_store_explicit(&thread->tid, own_tid(thread), memory_order_relaxed);
     if (thread->backend == KT_BACKEND_PTHREAD) {
         atomic_store_explicit(&thread->ident, (uintptr_t)pthread_self(), memory_order_relaxed);
-        have_end_announced(thread);
+        set_clear_address(thread);
     }
-    have_sanitizer_told(thread);
+    annotate_end(thread);
     if (!kt__reusable(thread)) {
         run_call(thread);
         return NULL;
     }
-    kt__inherited_now(&thread->inherited);
-    pthread_cleanup_push(leave, thread);
+    kt__inherited_get(&thread->inherited);
+    pthread_cleanup_push(announce_leaving, thread);
     do {
         run_call(thread);
     } while (kt__await_run(thread));

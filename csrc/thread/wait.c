@@ -4,8 +4,8 @@
 #include "thread/thread.h"
 
 enum {
-    /* How long a wait for more threads than one futex_waitv takes sleeps before it looks at all. */
-    LOOK_AGAIN_NS = 5000000
+    /* A wait for more threads than one futex_waitv supports checks all of them at this interval. */
+    CHECK_INTERVAL_NS = 5000000
 };
 
 static bool is_self(const struct kt_thread *thread)
@@ -13,8 +13,8 @@ static bool is_self(const struct kt_thread *thread)
     return thread->ident && thread->ident == (uintptr_t)pthread_self();
 }
 
-/* The kernel wakes one waiter; whoever leaves after the end wakes all others. A waiter counts itself
- * before it looks at the word, so that a thread that ends a run sees it (parking_lot.c). */
+/* The kernel wakes only one waiter, so a waiter that leaves after the end wakes all others. A waiter counts
+ * itself before it reads the word, so that a thread that ends a run sees the waiter (parking_lot.c). */
 static void begin_wait(struct kt_thread *thread)
 {
     atomic_fetch_add(&thread->waiters, 1);
@@ -81,8 +81,6 @@ int kt_thread_join(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
     return rc;
 }
 
-/* ---- Any of many ------------------------------------------------------------------------------------- */
-
 static int first_ended(kt_thread *const *threads, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -98,9 +96,10 @@ static kt__deadline earlier(kt__deadline a, kt__deadline b)
     return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
-/* Sleeps until one of the first KT_WAITV_MAX threads ends; a while at most when there are more, or
- * when the kernel has no futex_waitv, or no memory for it, and only the first is waited for. */
-static int sleep_on(kt_thread *const *threads, size_t count, kt__deadline deadline)
+/* Sleeps until one of the first KT_WAITV_MAX threads ends. When there are more threads, it sleeps for
+ * CHECK_INTERVAL_NS at most. It does so, too, when the kernel has no futex_waitv or no memory for it; then it
+ * waits for the first thread only. */
+static int sleep_until_any(kt_thread *const *threads, size_t count, kt__deadline deadline)
 {
     struct kt__await awaited[KT_WAITV_MAX];
     size_t watched = count < KT_WAITV_MAX ? count : KT_WAITV_MAX;
@@ -110,13 +109,14 @@ static int sleep_on(kt_thread *const *threads, size_t count, kt__deadline deadli
             return 0;
         }
     }
-    kt__deadline look = kt__deadline_after(LOOK_AGAIN_NS);
+    kt__deadline next_check = kt__deadline_after(CHECK_INTERVAL_NS);
     int rc = -ENOSYS;
     if (!kt__lacks(KT_FEATURE_FUTEX_WAITV)) {
-        rc = kt__futex_waitv(awaited, watched, watched < count ? earlier(deadline, look) : deadline);
+        rc = kt__futex_waitv(awaited, watched, watched < count ? earlier(deadline, next_check) : deadline);
     }
     if (rc == -ENOSYS || rc == -EPERM || rc == -ENOMEM) {
-        rc = kt__futex_wait(awaited[0].word, awaited[0].expected, awaited[0].key, earlier(deadline, look));
+        rc = kt__futex_wait(awaited[0].word, awaited[0].expected, awaited[0].key,
+                            earlier(deadline, next_check));
     }
     return rc == -ETIMEDOUT && (deadline < 0 || kt__now() < deadline) ? 0 : rc;
 }
@@ -132,15 +132,13 @@ int kt_thread_wait_any(kt_thread *const *threads, size_t count, int64_t timeout_
         begin_wait(threads[i]);
     }
     while ((ended = first_ended(threads, count)) < 0 && rc == 0) {
-        rc = sleep_on(threads, count, deadline);
+        rc = sleep_until_any(threads, count, deadline);
     }
     for (size_t i = 0; i < count; i++) {
         end_wait(threads[i]);
     }
     return ended >= 0 ? ended : rc;
 }
-
-/* ---- Giving a thread up ---------------------------------------------------------------------------- */
 
 void kt_thread_free(kt_thread *thread)
 {
@@ -152,10 +150,10 @@ void kt_thread_free(kt_thread *thread)
         return;
     }
     kt__lock();
-    /* Sequentially consistent, as is the end of a run (parking_lot.c): we see that it has ended, or the
-     * thread sees that it has to see to itself. */
+    /* Sequentially consistent, as the end of a run is (parking_lot.c): either this thread sees that the run
+     * has ended, or the thread that ends it sees that it must park or recycle itself. */
     atomic_store(&thread->claim, KT_CLAIM_DETACHED);
-    kt__take_over(thread);
+    kt__park_or_abandon(thread);
     kt__unlock();
 }
 

@@ -1,4 +1,4 @@
-/* What the tests of pools share. */
+/* Helpers of the tests of pools. */
 #ifndef KT_POOL_TEST_H
 #define KT_POOL_TEST_H
 

@@ -1,4 +1,4 @@
-/* A small frame for tests in C: each program is a list of named tests; 77 means skipped. */
+/* A small framework for tests in C. Each program is a list of named tests. Status 77 means skipped. */
 #ifndef KT_TEST_H
 #define KT_TEST_H
 
@@ -28,9 +28,9 @@
         fflush(stdout);                                                                                      \
     } while (0)
 
-enum { SECONDS_TO_HANG = 30 /* after which a test in a process of its own is taken to hang */ };
+enum { SECONDS_TO_HANG = 30 /* seconds after which a test in a child process counts as hanging */ };
 
-/* In a child, in which nothing is known yet of libc and the kernel, and which may hang. */
+/* Runs a test in a child process, where nothing is known yet of libc and the kernel, and which may hang. */
 static inline void in_a_process(const char *name, void (*test)(void))
 {
     int status;
@@ -54,7 +54,7 @@ static inline void in_a_process(const char *name, void (*test)(void))
 
 enum { SHARE_ALL = CLONE_FS | CLONE_FILES | CLONE_SYSVSEM };
 
-/* The backends that this build can use, as a list that ends with -1. */
+/* The backends that this build supports; -1 ends the list. */
 static inline const int *backends(void)
 {
     static const int all[] = {KT_BACKEND_CLONE, KT_BACKEND_CLONE3, KT_BACKEND_PTHREAD, -1};
@@ -97,7 +97,7 @@ static inline uint64_t finish(kt_thread *thread)
     return outcome.result;
 }
 
-/* qemu-user knows none. */
+/* qemu-user supports none of these. */
 static inline int has_robust_lists(void)
 {
     void *head;
@@ -105,7 +105,7 @@ static inline int has_robust_lists(void)
     return syscall(SYS_get_robust_list, 0, &head, &size) == 0;
 }
 
-/* ThreadSanitizer starts no threads in the forked child of a process with threads, and qemu-user aborts
+/* ThreadSanitizer cannot start threads in the forked child of a process with threads, and qemu-user aborts
  * there. */
 static inline int makes_threads_after_fork(void)
 {

@@ -1,4 +1,4 @@
-/* The ends of threads: what has to have happened by the time that somebody is told of one. */
+/* The ends of threads: what must have happened before a waiter returns. */
 #define _GNU_SOURCE
 #include "test.h"
 
@@ -18,8 +18,6 @@ static void wait_for_gate(void)
     }
 }
 
-/* ---- Each kind of thread, and each way to end --------------------------------------------------------- */
-
 static void return_at_once(void)
 {
 }
@@ -35,7 +33,7 @@ static int exit_when_compared(const void *a, const void *b)
     pthread_exit(NULL);
 }
 
-/* Through frames of others: qsort has memory of its own in hand. */
+/* Through qsort's frames: qsort may have allocated memory. */
 static void exit_in_a_nested_call(void)
 {
     char letters[] = "nested";
@@ -63,7 +61,7 @@ static void (*const ways[])(void) = {return_at_once, exit_at_once, exit_in_a_nes
 
 typedef void (*body_of_test)(const kt_spec *spec, void (*way)(void));
 
-/* Runs a test for each backend, with and without reuse, on a fresh thread and on one that was parked. */
+/* Runs a test for each backend, with and without reuse, on a new thread and on one that was parked. */
 static void in_every_way(body_of_test test)
 {
     for (size_t way = 0; way < sizeof ways / sizeof ways[0]; way++) {
@@ -88,10 +86,7 @@ static void wait_for(kt_thread *thread)
     }
 }
 
-/* ---- Destructors -----------------------------------------------------------------------------------------
- */
-
-/* Sets its value again for as long as libc plays along. */
+/* Sets its value again as often as libc allows. */
 static void destroy_at_gate(void *value)
 {
     wait_for_gate();
@@ -128,7 +123,7 @@ static void an_end_comes_after_the_destructors_of_keys(void)
     pthread_key_delete(key);
 }
 
-/* What a C++ compiler calls for an object that is thread_local, and when. */
+/* The call that a C++ compiler emits for a thread_local object with a destructor. */
 extern int __cxa_thread_atexit_impl(void (*destroy)(void *), void *object, void *module);
 extern void *__dso_handle __attribute__((visibility("hidden")));
 

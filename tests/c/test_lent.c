@@ -1,4 +1,4 @@
-/* Threads that serve a pool, without Python. */
+/* Threads of the caller that serve a pool, without Python. */
 #define _GNU_SOURCE
 #include "test.h"
 
@@ -166,7 +166,7 @@ static void a_task_that_forks_ends_the_service_in_the_child_where_another_has_it
     kt_task forking = {.call = {.function = FUNCTION(fork_and_start_another)}};
     CHECK(submit(pool, &forking) == 1);
     kt_pool_close(pool);
-    CHECK(kt_pool_serve(pool, 1) == 0); /* in the child it is not closed */
+    CHECK(kt_pool_serve(pool, 1) == 0); /* the pool is not closed in the child */
     if (forked == 0) {
         kt_pool_close(pool);
         finish(in_its_place);

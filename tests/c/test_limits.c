@@ -1,5 +1,5 @@
-/* What fails for want of something that may be there the next time is not remembered. Each test is a process
- * of its own, in which nothing is known yet. */
+/* A failure that comes from a temporary shortage is not remembered. Each test runs in its own process, where
+ * nothing is known yet. */
 #define _GNU_SOURCE
 #include "test.h"
 #include "base/syscall.h"
@@ -48,9 +48,6 @@ static void no_backend_works(int expected)
     CHECK(kt_libc_missing() == NULL);
 }
 
-/* ---- Limits of a user, and of libc ----------------------------------------------------------------------
- */
-
 static void a_limit_on_threads_is_felt_only_while_it_lasts(void)
 {
     struct rlimit limit;
@@ -86,7 +83,7 @@ static void a_pid_namespace_for_children_alone_is_in_the_way_only_while_it_is_th
 {
     int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     if (unshare(CLONE_NEWPID) < 0) {
-        return; /* not for everybody */
+        return; /* not permitted for every user */
     }
     no_backend_works(-EINVAL);
     CHECK(setns(own, CLONE_NEWPID) == 0);
@@ -104,15 +101,12 @@ static void light_guards_are_not_insisted_on_in_locked_memory(void)
     }
 }
 
-/* ---- System calls that fail on one thread -----------------------------------------------------------------
- */
-
 struct failing {
     long call;
     int error;
 };
 
-/* The calling thread alone, from now on, gets these errors. */
+/* From now on the calling thread, and no other, gets these errors. */
 static void have_fail(const struct failing *failing, size_t count)
 {
     struct sock_filter filter[32];
@@ -241,7 +235,7 @@ static void a_shortage_that_clone3_meets_is_reported_and_no_reason_to_give_it_up
 /* ---- All of them
  * -------------------------------------------------------------------------------------------- */
 
-/* Sanitizers, Valgrind and emulators make system calls of their own on the thread whose are to fail. */
+/* Sanitizers, Valgrind and emulators make system calls of their own on the thread whose calls are to fail. */
 static int may_fail_system_calls(void)
 {
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__

@@ -1,5 +1,5 @@
-/* Threads where the dynamic loader, or libc's fork, is in the middle of something. Each test is a process of
- * its own: most are about the first thread. */
+/* Threads started while the dynamic loader, or libc's fork, is active. Each test runs in its own process:
+ * most are about the first thread. */
 #define _GNU_SOURCE
 #include "test.h"
 
@@ -12,9 +12,6 @@
 
 static const char *with_constructor, *small, *large, *fixed;
 
-/* ---- What is done there ----------------------------------------------------------------------------------
- */
-
 static int seven(void)
 {
     return 7;
@@ -25,7 +22,7 @@ static void exit_at_once(void)
     pthread_exit(NULL);
 }
 
-/* Threads of all kinds, fresh, parked and started again, and leaving. */
+/* Starts threads of all kinds: new ones, parked ones that run again, and ones that call pthread_exit. */
 static void start_and_join(void)
 {
     for (const int *backend = backends(); *backend >= 0; backend++) {
@@ -92,7 +89,8 @@ static void a_pool_works_in_a_constructor(void)
 
 static void a_thread_ends_by_pthread_exit_in_a_constructor(void)
 {
-    start_one_that_exits(); /* once outside: it has libc load the unwinder, for which a pthread waits, too */
+    start_one_that_exits(); /* once before, outside the loader: this makes libc load the unwinder, for which a
+                               pthread would wait, too */
     open_with(start_one_that_exits);
 }
 
@@ -113,7 +111,7 @@ static void start_and_join_while_another_does(void)
     while (!atomic_load(&begun)) {
         sched_yield();
     }
-    usleep(20000); /* enough for it to come to where it needs the loader, which the constructor has */
+    usleep(20000); /* long enough for the thread to need the loader, whose lock the constructor holds */
     start_and_join();
 }
 
@@ -195,7 +193,7 @@ static void resume_and_join(void)
     CHECK(finish(start(&spec, FUNCTION(seven), NULL)) == 7);
 }
 
-/* The thread that was parked before is in the way of nobody, and a library was loaded since. */
+/* The thread that was parked before does not hinder others, and a library was loaded since. */
 static void a_parked_thread_starts_again_below_dl_iterate_phdr(void)
 {
     resume_and_join();
@@ -216,8 +214,8 @@ static void handle_fork(void)
     }
 }
 
-/* Handlers run in the reverse of the order that they were registered in before the fork, and in that order
- * after it: the engine's own are in the middle. */
+/* Handlers run in the reverse order of their registration before the fork, and in that order after it. The
+ * engine's own are in the middle. */
 static __attribute__((constructor(101))) void register_handler_first(void)
 {
     pthread_atfork(handle_fork, handle_fork, handle_fork);
@@ -312,7 +310,7 @@ static void a_library_takes_the_place_of_a_smaller_one(void)
     dlclose(first);
     void *second = dlopen(large, RTLD_NOW);
     CHECK(second);
-    resume_and_join(); /* its block is still the smaller one, which it does not touch */
+    resume_and_join(); /* its block is still the smaller one, which it does not use */
     for (int i = 0; i < 3; i++) {
         CHECK(count_in_a_reused_thread(second) == 42);
     }

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Bytes for an operand, of which items are written and read at any place. */
+/* Memory for an operand, in which items may lie at any address. */
 enum { MEMORY = 1 << 16 };
 static char memory[3][MEMORY];
 
@@ -26,8 +26,8 @@ static double get(int operand, int64_t offset)
     return value;
 }
 
-/* Three dimensions; one parameter lies backwards, the other is the same along the second; all are misaligned.
- */
+/* Three dimensions. One parameter has negative strides, the other is repeated along the second dimension, and
+ * all are misaligned. */
 static const uint64_t shape[] = {5, 7, 150};
 static const int64_t strides[] = {8, 6000, -40, /**/ 1200, 0, 8, /**/ 8400, 1200, 8};
 enum { ITEMS = 5 * 7 * 150, LAST = 149 * 40 };
@@ -52,7 +52,7 @@ static void fill(void)
     }
 }
 
-/* Items from `begin` up to `end` are there, all others are 0. */
+/* Checks that the items from `begin` up to `end` are stored, and all others are 0. */
 static void expect_differences(int64_t begin, int64_t end)
 {
     for (int64_t i = 0; i < ITEMS; i++) {
@@ -101,8 +101,6 @@ static void a_loop_runs_it_on_all_workers(void)
     kt_pool_free(pool);
 }
 
-/* ---- Types and registers ------------------------------------------------------------------------------- */
-
 #define DEFINE_SAME(name, type)                                                                              \
     static type same_##name(type x)                                                                          \
     {                                                                                                        \
@@ -120,7 +118,7 @@ DEFINE_SAME(uint64, uint64_t)
 DEFINE_SAME(float, float)
 DEFINE_SAME(double, double)
 
-/* `count` items of each operand, one after the other. */
+/* `count` consecutive items of each operand. */
 static kt_map map_of(kt_function function, uint32_t parameters, const uint64_t *count, int64_t *all_strides,
                      const int32_t *types, const int64_t *sizes, char (*places)[MEMORY])
 {
@@ -194,7 +192,7 @@ static void as_many_parameters_as_there_are_registers(void)
                                     KT_ITEM_DOUBLE, KT_ITEM_UINT32, KT_ITEM_DOUBLE};
     double doubles[14], result = 0, expected = 0;
     float floats[14];
-    int64_t integers[14]; /* of any size: little-endian */
+    int64_t integers[14]; /* for items of any size: the machine is little-endian */
     kt_map map = {.function = FUNCTION(weigh), .parameters = 14};
     for (int i = 0; i < 14; i++) {
         doubles[i] = floats[i] = (float)(integers[i] = i * i);
@@ -205,7 +203,7 @@ static void as_many_parameters_as_there_are_registers(void)
                                                             : (void *)&integers[i];
     }
     map.operands[14] = (kt_map_operand){&result, KT_ITEM_DOUBLE};
-    kt_map_chunk(0, 1, &map); /* without dimensions */
+    kt_map_chunk(0, 1, &map); /* no dimensions */
     CHECK(result == expected);
 }
 

@@ -73,7 +73,7 @@ static void all_workers_take_part_in_a_long_loop(void)
 {
     kt_pool *pool = new_pool(4, backends()[0], 16);
     kt_loop loop = loop_over(FUNCTION(meet), 4);
-    CHECK(run(pool, &loop) == 0); /* a barrier: it ends only if four threads are in it */
+    CHECK(run(pool, &loop) == 0); /* a barrier: it ends only when four threads are in it */
     CHECK(loop.took_part == 4);
     atomic_store(&arrived, 0);
     end(pool);
@@ -189,7 +189,7 @@ static void a_loop_can_be_waited_for_in_slices(void)
     calling = pthread_self();
     CHECK(kt_pool_run(pool, &loop, 1000000) == -ETIMEDOUT);
     CHECK(kt_pool_run(pool, &loop, 1000000) == -ETIMEDOUT);
-    kt_loop_stop(&loop); /* too late: both items are being done */
+    kt_loop_stop(&loop); /* too late: both items are running */
     atomic_store(&gate, 1);
     CHECK(run(pool, &loop) == 0);
     atomic_store(&gate, 0);
@@ -213,7 +213,7 @@ static void a_pool_works_after_it_was_quiet_or_resized(void)
     end(pool);
 }
 
-/* Within a task: puts another one when the pool's other thread has left, and needs it done. */
+/* Runs in a task: submits another task after the pool's other thread has left, and waits for it. */
 static void need_another_task_as_threads_leave(kt_pool *pool)
 {
     kt_worker_stats stats[3];
@@ -354,7 +354,7 @@ static void *loop_that_is_held(void *pool)
     return NULL;
 }
 
-/* Its child begins with a loop that is known to be so short that nobody is called, until it is found to be
+/* The child begins with a loop whose estimate is so short that no worker is woken, until it turns out to be
  * long. */
 static void a_child_forked_while_another_thread_loops_runs_nothing_of_that_loop(void)
 {

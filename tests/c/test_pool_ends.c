@@ -1,4 +1,4 @@
-/* Loops that are run to their end whatever comes, and pools that take no more work. */
+/* Loops that are run to their end in all cases, and broken pools. */
 #define _GNU_SOURCE
 #include "pool_test.h"
 
@@ -107,8 +107,6 @@ static void of_two_callers_of_one_loop_one_runs_it(void)
     }
     end(pool);
 }
-
-/* ---- Broken pools ------------------------------------------------------------------------------------ */
 
 static int fail_to_begin(void)
 {

@@ -35,8 +35,8 @@ static int run(const kt_process_spec *spec)
     return finish_process(&process);
 }
 
-/* Memory is not shared under ThreadSanitizer, nor by emulators, which know the ways of threads and of vfork.
- */
+/* Memory cannot be shared under ThreadSanitizer. Emulators cannot share it either: they support only the
+ * flags of threads and of vfork. */
 static bool can_share_memory(void)
 {
     kt_call call = {.function = FUNCTION(getpid), .kind = KT_RESULT_INTEGER};
@@ -51,7 +51,7 @@ static bool can_share_memory(void)
     return true;
 }
 
-/* The flags with which a child can run here; ends with ~0. */
+/* The clone flags that are supported here; ~0 ends the list. */
 static const uint64_t *sharings(void)
 {
     static const uint64_t all[] = {0,
@@ -86,7 +86,7 @@ static void a_program_that_is_not_there_is_told_with_its_step(void)
         CHECK(kt_process_start(&process, &spec, &failure) == 0);
         CHECK(kt_process_go(&process, &failure) == -ENOENT);
         CHECK(failure.place == 1 && failure.error == ENOENT);
-        CHECK(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD); /* it was reaped */
+        CHECK(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD); /* the child was reaped */
     }
 }
 
@@ -165,7 +165,7 @@ static void the_signal_that_ended_it_is_known(void)
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
-/* As on kernels without pidfds, and where somebody has closed ours. */
+/* As on kernels without pidfds, and where other code has closed the pidfd. */
 static void an_end_is_seen_without_a_pidfd(void)
 {
     kt_call call = {.function = FUNCTION(pause), .kind = KT_RESULT_INTEGER};
@@ -202,7 +202,7 @@ static void one_that_was_never_made_can_be_asked(void)
 {
     kt_process process = {.status = KT_STATUS_NONE};
     kt_process_close(&process);
-    CHECK(fcntl(0, F_GETFD) >= 0); /* it has no descriptors */
+    CHECK(fcntl(0, F_GETFD) >= 0); /* the process has no descriptors */
     CHECK(kt_process_signal(&process, SIGKILL) == -ESRCH);
     CHECK(kt_process_pidfd(&process) == -ESRCH);
     CHECK(kt_process_wait(&process, -1, NULL) == -ECHILD);
@@ -227,8 +227,8 @@ static void what_makes_no_sense_is_refused(void)
     const kt_process_spec bad[] = {
         {.flags = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM},
         {.flags = CLONE_VM | CLONE_VFORK, .steps = go, .step_count = 2}, /* each would wait for the other */
-        {.flags = CLONE_FILES, .steps = shut, .step_count = 2},          /* the parent's descriptors */
-        {.uid_map = "0 0 1", .steps = go + 1, .step_count = 1},          /* it would not wait for its map */
+        {.flags = CLONE_FILES, .steps = shut, .step_count = 2}, /* the step would affect the parent */
+        {.uid_map = "0 0 1", .steps = go + 1, .step_count = 1}, /* the child would not wait for its map */
         {.flags = CLONE_VM, .stack_size = 100},
         {.exit_signal = 65},
     };
@@ -307,7 +307,7 @@ int main(void)
     RUN(a_program_runs_whatever_is_shared);
     RUN(a_program_that_is_not_there_is_told_with_its_step);
     RUN(a_function_s_result_is_the_exit_status);
-    if (kt_features() & KT_FEATURE_CLONE3) { /* emulators, which have none, know fork's ways alone */
+    if (kt_features() & KT_FEATURE_CLONE3) { /* emulators support only the flags of fork */
         RUN(a_child_with_another_exit_signal_is_waited_for);
     }
     RUN(a_child_waits_until_it_is_let_go);

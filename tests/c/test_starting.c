@@ -1,4 +1,4 @@
-/* A thread that runs before its starter goes on: what it knows of itself then. */
+/* A thread that runs before its starter continues: what it knows of itself at that time. */
 #define _GNU_SOURCE
 #include "test.h"
 
@@ -13,7 +13,7 @@ static atomic_bool holds_starters, has_looked;
 static uintptr_t ident;
 static int joined;
 
-/* libc's; it may be made to return to the starter late. */
+/* libc's function, which may be delayed before it returns to the starter. */
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
 {
     int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
@@ -36,7 +36,7 @@ static void a_thread_knows_itself_before_its_starter_goes_on(void)
 {
     kt_spec spec = spec_for(KT_BACKEND_PTHREAD);
     kt_call call = call_of(FUNCTION(look), NULL);
-    finish(start(&spec, FUNCTION(getpid), NULL)); /* with the probe of libc, whose thread is not held */
+    finish(start(&spec, FUNCTION(getpid), NULL)); /* not delayed: the probe of libc */
     atomic_store(&holds_starters, true);
     CHECK(kt_thread_start(&handle, &spec, &call) == 0);
     CHECK(ident != 0 && ident == kt_thread_ident(handle));

@@ -38,7 +38,7 @@ static void tasks_come_back_through_a_descriptor(void)
     }
 }
 
-/* The n-th to arrive goes on when the gate is open so far. */
+/* The n-th thread to arrive continues when the gate is open for n. */
 static void hold(void)
 {
     int number = atomic_fetch_add(&arrived, 1) + 1;
@@ -88,7 +88,8 @@ static void wait_for_arrivals(int count)
     }
 }
 
-/* One worker does both: while it is held by the second task, only a bell for the first can be heard. */
+/* One worker runs both tasks. While the second task blocks it, only a notification for the first can
+ * arrive. */
 static void the_descriptor_tells_at_once_of_watched_tasks_alone(void)
 {
     kt_pool *pool = new_pool(1, backends()[0], 8);

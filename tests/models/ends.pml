@@ -44,7 +44,7 @@ inline abandon()
     atomic { assert(claim != ABANDONED && !recycled); claim = ABANDONED; lot = false }
 }
 
-/* kt__take_over */
+/* kt__park_or_abandon */
 inline take_over(seen)
 {
     if

@@ -1,19 +1,17 @@
 /* long kt__spawn(long number, long a, long b, long c, long d, long e)
  *
- * Issues a clone or clone3 system call. The caller returns with the kernel's answer; the child
- * finds two words on its new stack, a function and its argument, calls the one with the other and
- * ends.
+ * Issues a clone or clone3 system call. The caller returns with the kernel's answer. The child finds two
+ * words on its new stack, a function and its argument. It calls the function with the argument and ends.
  *
  *   C argument   x0     x1  x2  x3  x4  x5
- *   system call  x8     x0  x1  x2  x3  x4
- */
+ *   system call  x8     x0  x1  x2  x3  x4 */
         .text
         .globl  kt__spawn
         .hidden kt__spawn
         .type   kt__spawn, %function
 kt__spawn:
         .cfi_startproc
-        hint    #34                 /* bti c: a landing pad, should an indirect call come here */
+        hint    #34                 /* bti c: a landing pad for indirect calls */
         mov     x8, x0
         mov     x0, x1
         mov     x1, x2
@@ -24,12 +22,12 @@ kt__spawn:
         cbz     x0, .Lchild
         ret
 .Lchild:
-        .cfi_undefined x30          /* unwinders and debuggers stop here: nobody called us */
-        mov     x29, #0             /* likewise for those that follow frame pointers */
+        .cfi_undefined x30          /* unwinders and debuggers stop here: this frame has no caller */
+        mov     x29, #0             /* the same for tools that follow frame pointers */
         mov     x30, #0
         ldp     x1, x0, [sp], #16
         blr     x1
-        mov     x8, #93             /* exit(0): this thread alone; the kernel clears its word */
+        mov     x8, #93             /* exit(0) ends this thread only; the kernel clears its word */
         mov     x0, #0
         svc     #0
         brk     #0
@@ -38,7 +36,7 @@ kt__spawn:
 
         .section .note.GNU-stack, "", %progbits
 
-        .section .note.gnu.property, "a" /* the landing pad makes it fit for BTI */
+        .section .note.gnu.property, "a" /* compatible with BTI: it has the landing pad */
         .p2align 3
         .long   4, 16, 5
         .asciz  "GNU"

@@ -1,4 +1,4 @@
-/* What differs between architectures, seen from C. */
+/* The differences between architectures that C code needs. */
 #ifndef KT_CPU_H
 #define KT_CPU_H
 
@@ -6,10 +6,10 @@
 
 #define KT_CACHE_LINE 128
 
-/* Order of clone(2)'s last two arguments (man 2 clone, "C library/kernel differences"). */
+/* The order of clone(2)'s last two arguments (man 2 clone, "C library/kernel differences"). */
 #define KT_CLONE_ARGUMENTS(flags, sp, ptid, ctid, tls) flags, sp, ptid, tls, ctid
 
-/* TLS variant I: the thread pointer is the descriptor's end, static TLS lies above it. */
+/* TLS variant I: the thread pointer is the end of the descriptor, and static TLS lies above it. */
 #define KT_TLS_BELOW 0
 
 static inline void kt__pause(void)
@@ -17,7 +17,7 @@ static inline void kt__pause(void)
     __asm__ volatile("isb" ::: "memory");
 }
 
-/* A system call that touches nothing of libc's, errno included. */
+/* A system call that uses nothing of libc, not even errno. */
 static inline long kt__bare_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
     register long x8 __asm__("x8") = number;
@@ -39,7 +39,7 @@ static inline uint64_t kt__thread_pointer(void)
     return pointer;
 }
 
-/* Rounding, traps and denormals: FPCR. The sticky exception flags are a register of their own. */
+/* FPCR controls rounding, traps and denormals. The sticky exception flags are in another register. */
 enum { KT_FLOAT_FLAGS = 0 };
 
 static inline uint64_t kt__float_control(void)

@@ -1,19 +1,18 @@
 /* long kt__spawn(long number, long a, long b, long c, long d, long e)
  *
- * Issues a clone or clone3 system call. The caller returns with the kernel's answer; the child
- * finds two words on its new stack, a function and its argument, calls the one with the other and
- * ends. The function sees a stack aligned as after any call.
+ * Issues a clone or clone3 system call. The caller returns with the kernel's answer. The child finds two
+ * words on its new stack, a function and its argument. It calls the function with the argument and ends. The
+ * function's stack is aligned as after any call.
  *
  *   C argument   rdi     rsi  rdx  rcx  r8   r9
- *   system call  rax     rdi  rsi  rdx  r10  r8
- */
+ *   system call  rax     rdi  rsi  rdx  r10  r8 */
         .text
         .globl  kt__spawn
         .hidden kt__spawn
         .type   kt__spawn, @function
 kt__spawn:
         .cfi_startproc
-        endbr64                     /* a landing pad, should an indirect call come here (CET) */
+        endbr64                     /* a landing pad for indirect calls (CET) */
         movq    %rdi, %rax
         movq    %rsi, %rdi
         movq    %rdx, %rsi
@@ -25,12 +24,12 @@ kt__spawn:
         jz      .Lchild
         ret
 .Lchild:
-        .cfi_undefined rip          /* unwinders and debuggers stop here: nobody called us */
-        xorl    %ebp, %ebp          /* likewise for those that follow frame pointers */
+        .cfi_undefined rip          /* unwinders and debuggers stop here: this frame has no caller */
+        xorl    %ebp, %ebp          /* the same for tools that follow frame pointers */
         popq    %rax
         popq    %rdi
         call    *%rax
-        movl    $60, %eax           /* exit(0): this thread alone; the kernel clears its word */
+        movl    $60, %eax           /* exit(0) ends this thread only; the kernel clears its word */
         xorl    %edi, %edi
         syscall
         ud2
@@ -39,7 +38,7 @@ kt__spawn:
 
         .section .note.GNU-stack, "", @progbits
 
-        .section .note.gnu.property, "a" /* endbr64 and no return in the child: fit for IBT and SHSTK */
+        .section .note.gnu.property, "a" /* compatible with IBT (endbr64) and SHSTK (no return in the child) */
         .p2align 3
         .long   4, 16, 5
         .asciz  "GNU"

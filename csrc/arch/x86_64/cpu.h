@@ -1,4 +1,4 @@
-/* What differs between architectures, seen from C. */
+/* The differences between architectures that C code needs. */
 #ifndef KT_CPU_H
 #define KT_CPU_H
 
@@ -6,10 +6,10 @@
 
 #define KT_CACHE_LINE 128 /* two lines: the adjacent-line prefetcher fetches pairs */
 
-/* Order of clone(2)'s last two arguments (man 2 clone, "C library/kernel differences"). */
+/* The order of clone(2)'s last two arguments (man 2 clone, "C library/kernel differences"). */
 #define KT_CLONE_ARGUMENTS(flags, sp, ptid, ctid, tls) flags, sp, ptid, ctid, tls
 
-/* TLS variant II: the thread pointer is the descriptor, static TLS lies below it. */
+/* TLS variant II: the thread pointer is the address of the descriptor, and static TLS lies below it. */
 #define KT_TLS_BELOW 1
 
 static inline void kt__pause(void)
@@ -17,7 +17,7 @@ static inline void kt__pause(void)
     __builtin_ia32_pause();
 }
 
-/* A system call that touches nothing of libc's, errno included. */
+/* A system call that uses nothing of libc, not even errno. */
 static inline long kt__bare_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
     register long r10 __asm__("r10") = d;
@@ -30,7 +30,7 @@ static inline long kt__bare_syscall(long number, long a, long b, long c, long d,
     return number;
 }
 
-/* The register that CLONE_SETTLS sets, asked of the kernel: reading FS itself needs FSGSBASE. */
+/* The register that CLONE_SETTLS sets, read by a system call: reading FS directly needs FSGSBASE. */
 static inline uint64_t kt__thread_pointer(void)
 {
     enum { ARCH_PRCTL = 158, ARCH_GET_FS = 0x1003 };
@@ -39,7 +39,8 @@ static inline uint64_t kt__thread_pointer(void)
     return pointer;
 }
 
-/* Rounding, traps and denormals: the x87 control word, and MXCSR with its sticky exception flags. */
+/* The controls of rounding, traps and denormals: the x87 control word, and MXCSR, which also holds the sticky
+ * exception flags. */
 enum { KT_FLOAT_FLAGS = 0x3f };
 
 static inline uint64_t kt__float_control(void)

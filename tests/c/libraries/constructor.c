@@ -1,4 +1,4 @@
-/* A library whose constructor does what the program has in mind. */
+/* A library whose constructor calls a function of the program. */
 extern void (*in_constructor)(void);
 
 __attribute__((constructor)) static void construct(void)

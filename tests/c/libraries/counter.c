@@ -1,4 +1,4 @@
-/* A library with a thread-local counter, the size and the model of which the build chooses. */
+/* A library with a thread-local counter. The build chooses the counter's size and TLS model. */
 #ifndef MODEL
 #define MODEL "global-dynamic"
 #endif

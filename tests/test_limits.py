@@ -7,7 +7,7 @@ import os
 import pytest
 
 import kthreads
-from kthreads import limits
+from kthreads import cgroups, limits
 
 
 @pytest.fixture
@@ -16,9 +16,11 @@ def cgroup(tmp_path, monkeypatch):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "cpu,cpuacct" / "a").mkdir(parents=True)
     lines = ["0::/a/b"]
-    read = limits._read
-    monkeypatch.setattr(limits, "_CGROUP_ROOT", tmp_path)
-    monkeypatch.setattr(limits, "_read", lambda path: "\n".join(lines) if path == "/proc/self/cgroup" else read(path))
+    mounts = [
+        f"31 23 0:28 / {tmp_path} rw,relatime - cgroup2 cgroup2 rw",
+        f"32 23 0:29 / {tmp_path / 'cpu,cpuacct'} rw,relatime - cgroup cgroup rw,cpu,cpuacct",
+    ]
+    monkeypatch.setattr(cgroups, "_lines", lambda path: lines if path == "/proc/self/cgroup" else mounts)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
     return lambda path, text: (tmp_path / path).write_text(text), lines
 

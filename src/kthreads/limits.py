@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kthreads import cgroups
 from kthreads._native import lib
-
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -54,16 +53,13 @@ def _threads_of_user() -> int | None:
 def _pids_cgroups() -> list[Limit]:
     """The pids controllers above this process that set a limit, in cgroup v2 and v1."""
     found = []
-    for line in (_read("/proc/self/cgroup") or "").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "pids"):
+    for cgroup in cgroups.memberships():
+        if cgroup.controllers and "pids" not in cgroup.controllers:
             continue
-        root = _CGROUP_ROOT / "pids" if controllers else _CGROUP_ROOT
-        directory = root / path.lstrip("/")
-        for each in _upwards(root, directory):
-            most = _number(_read(each / "pids.max"))
+        for folder in cgroup.folders:
+            most = _number(_read(folder / "pids.max"))
             if most is not None:
-                found.append(Limit(f"pids.max of cgroup {each}", _number(_read(each / "pids.current")), most))
+                found.append(Limit(f"pids.max of cgroup {folder}", _number(_read(folder / "pids.current")), most))
     return found
 
 
@@ -111,19 +107,10 @@ def _quota_of(directory: Path) -> float | None:
 def cpu_quota() -> float | None:
     """The least of the quotas of this process's cgroups and those above them."""
     found: list[float] = []
-    for line in (_read("/proc/self/cgroup") or "").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        root = _CGROUP_ROOT / controllers if controllers else _CGROUP_ROOT
-        quotas = map(_quota_of, _upwards(root, root / path.lstrip("/")))
-        found.extend(quota for quota in quotas if quota is not None)
+    for cgroup in cgroups.memberships():
+        if not cgroup.controllers or "cpu" in cgroup.controllers:
+            found.extend(quota for quota in map(_quota_of, cgroup.folders) if quota is not None)
     return min(found, default=None)
-
-
-def _upwards(root: Path, directory: Path) -> list[Path]:
-    """A folder and those above it, to the root. Within a cgroup namespace the path may not be there."""
-    return [directory, *(parent for parent in directory.parents if parent == root or root in parent.parents)]
 
 
 def cpu_count() -> int:

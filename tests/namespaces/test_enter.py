@@ -18,6 +18,7 @@ from kthreads import CloneFlags
 from kthreads.cli import system
 from kthreads.namespaces import checks
 from kthreads.namespaces.listing import KINDS
+from kthreads.processes.mount_flags import MS_BIND, MS_PRIVATE, MS_REC
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="a namespace needs CAP_SYS_ADMIN")
 OWN_FS = kthreads.flags.SHARE_ALL & ~CloneFlags.FS
@@ -130,8 +131,8 @@ def test_a_root_of_the_thread_s_own_is_as_it_was_after_a_mount_namespace(tmp_pat
     def visit():
         (tmp_path / "proc").mkdir()
         kthreads.unshare(CloneFlags.NEWNS)  # for the mount below
-        system.mount("none", "/", flags=system.MS_REC | system.MS_PRIVATE)
-        system.mount("/proc", str(tmp_path / "proc"), flags=system.MS_BIND | system.MS_REC)
+        system.mount("none", "/", flags=MS_REC | MS_PRIVATE)
+        system.mount("/proc", str(tmp_path / "proc"), flags=MS_BIND | MS_REC)
         os.chroot(tmp_path)
         os.chdir("/")
         with kthreads.unshare(CloneFlags.NEWNS):

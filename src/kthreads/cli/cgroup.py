@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kthreads import deadline
+from kthreads import cgroups, deadline
 from kthreads.errors import UnsupportedError
 
 __all__ = ["Cgroup", "Limits"]
@@ -92,19 +92,8 @@ def _words(path: Path) -> set[str]:
 
 
 def _own_folders() -> list[Path]:
-    """The folder of our cgroup and those above it, where version 2 is mounted; none where it is not."""
-    mount = None
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields, _, rest = line.partition(" - ")
-        if rest.startswith("cgroup2 "):
-            mount = Path(fields.split()[4])
-    own = next(
-        (line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), None
-    )
-    if mount is None or own is None:
-        return []
-    folder = mount / own.lstrip("/")
-    return [folder, *(parent for parent in folder.parents if parent == mount or mount in parent.parents)]
+    own = cgroups.of_version_2()
+    return [] if own is None else own.folders
 
 
 def _make(folder: Path, limits: Limits) -> Path:

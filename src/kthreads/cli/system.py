@@ -8,12 +8,7 @@ from typing import Any
 from kthreads.functions.function import NativeFunction
 from kthreads.functions.symbol import symbol
 
-__all__ = ["MS_BIND", "MS_NODEV", "MS_NOEXEC", "MS_NOSUID", "MS_PRIVATE", "MS_REC", "MS_SHARED", "MS_SLAVE"]
-__all__ += ["mount", "set_not_dumpable", "set_parent_death_signal"]
-
-# linux/mount.h
-MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
-MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 12, 1 << 14, 1 << 18, 1 << 19, 1 << 20
+__all__ = ["mount", "set_not_dumpable", "set_parent_death_signal"]
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4  # linux/prctl.h
 

@@ -18,6 +18,7 @@ from kthreads.errors import KThreadsError
 from kthreads.flags.clone_flags import CloneFlags
 from kthreads.namespaces.enter import unshare
 from kthreads.namespaces.listing import KINDS
+from kthreads.processes import mount_flags
 from kthreads.processes.idmap import IdMap, subordinate
 
 NAME = "kthreads unshare"
@@ -36,9 +37,9 @@ _OPTIONS = {  # kind: letter, long option, what it isolates
 _FOR_CHILDREN = {"pid": "pid_for_children", "time": "time_for_children"}
 
 _PROPAGATION = {
-    "private": system.MS_REC | system.MS_PRIVATE,
-    "slave": system.MS_REC | system.MS_SLAVE,
-    "shared": system.MS_REC | system.MS_SHARED,
+    "private": mount_flags.MS_REC | mount_flags.MS_PRIVATE,
+    "slave": mount_flags.MS_REC | mount_flags.MS_SLAVE,
+    "shared": mount_flags.MS_REC | mount_flags.MS_SHARED,
     "unchanged": 0,
 }
 
@@ -98,7 +99,7 @@ def _keeping(files: dict[str, str]) -> Callable[[int], None] | None:
 
     def bind(pid: int) -> None:
         for kind, file in files.items():
-            system.mount(f"/proc/{pid}/ns/{_FOR_CHILDREN.get(kind, kind)}", file, flags=system.MS_BIND)
+            system.mount(f"/proc/{pid}/ns/{_FOR_CHILDREN.get(kind, kind)}", file, flags=mount_flags.MS_BIND)
 
     return bind if files else None
 
@@ -150,8 +151,10 @@ def _move(options: argparse.Namespace) -> None:
         os.chdir(directory)
     if options.mount_proc is not None:
         if options.root is None and options.propagation != "private":
-            system.mount("none", options.mount_proc, flags=system.MS_PRIVATE | system.MS_REC)
-        system.mount("proc", options.mount_proc, "proc", system.MS_NOSUID | system.MS_NOEXEC | system.MS_NODEV)
+            system.mount("none", options.mount_proc, flags=mount_flags.MS_PRIVATE | mount_flags.MS_REC)
+        system.mount(
+            "proc", options.mount_proc, "proc", mount_flags.MS_NOSUID | mount_flags.MS_NOEXEC | mount_flags.MS_NODEV
+        )
 
 
 def _become(options: argparse.Namespace) -> None:

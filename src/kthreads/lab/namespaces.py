@@ -12,12 +12,14 @@ import struct
 import tempfile
 from pathlib import Path
 
+from kthreads import cgroups
 from kthreads.flags.caller import Situation
 from kthreads.flags.check import refused
 from kthreads.flags.clone_flags import CloneFlags
 from kthreads.flags.descriptions import FACTS, version_text
 from kthreads.lab.experiment import Missing, Variant, accepted, experiment, of_variants, play
 from kthreads.lab.stage import Place, Script, Stage, Step
+from kthreads.processes.mount_flags import MS_PRIVATE, MS_REC
 
 __all__ = ["into_cgroup", "newcgroup", "newipc", "newnet", "newns", "newpid", "newtime", "newuser", "newuts"]
 
@@ -26,7 +28,6 @@ F = CloneFlags
 _AT_FDCWD, _O_WRONLY = -100, 1
 _NOBODY = 65534
 _WHILE = 5_000_000_000
-_MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
 _IPC_CREAT = 0o1000
 _KEY = 0x6B74
 _AF_INET, _SOCK_DGRAM, _SIOCGIFFLAGS, _IFF_UP = 2, 2, 0x8913, 1
@@ -140,8 +141,8 @@ def newns(stage: Stage, variant: Variant) -> dict[str, object]:
         Path(folder, "file").touch()
         creator, child = stage.script(), stage.script()
         world = _World(creator, F.NEWNS)
-        creator("mount", "none", "/", 0, _MS_REC | _MS_PRIVATE, 0)
-        child("mount", "none", "/", 0, _MS_REC | _MS_PRIVATE, 0)
+        creator("mount", "none", "/", 0, MS_REC | MS_PRIVATE, 0)
+        child("mount", "none", "/", 0, MS_REC | MS_PRIVATE, 0)
         mounted = child("mount", "laboratory", folder, "tmpfs", 0, 0)
         there = child("openat", _AT_FDCWD, f"{folder}/file", 0)
         made = creator.clone(child, variant.flags, variant.exit_signal)
@@ -269,11 +270,6 @@ def _cgroup2() -> Path:
     """The directory of this process's cgroup of version 2."""
     if Situation().kernel < FACTS[F.INTO_CGROUP].since:
         raise Missing(f"CLONE_INTO_CGROUP needs {version_text(FACTS[F.INTO_CGROUP].since)}")
-    own = next(
-        (line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), None
-    )
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, point, kind, *_ = line.split()
-        if kind == "cgroup2" and own is not None:
-            return Path(point + own)
+    if (own := cgroups.of_version_2()) is not None:
+        return own.folder
     raise Missing("no hierarchy of cgroups of version 2 is mounted here")

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from kthreads.processes.child_steps import Steps
+from kthreads.processes.mount_flags import MS_PRIVATE, MS_REC
 
 __all__ = ["Bind", "Dev", "Mount", "Overlay", "Proc", "Sys", "Tmpfs", "add_mounts"]
 
-_MS_REC, _MS_PRIVATE = 0x4000, 1 << 18
 _RDONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8  # MOUNT_ATTR_* of linux/mount.h
 _STAGES = ("/tmp", "/run", "/var", "/proc", "/dev")  # where a new root is mounted for a moment
 
@@ -204,7 +204,7 @@ def add_mounts(
         mounts: in the order that they are mounted in.
     """
     # First of all: where the host shares its mounts, ours would come to be there, too.
-    steps.mount(None, "/", None, _MS_REC | _MS_PRIVATE)
+    steps.mount(None, "/", None, MS_REC | MS_PRIVATE)
     mounts = list(mounts)
     places = [mount.take(steps) for mount in mounts]
     if root is not None:

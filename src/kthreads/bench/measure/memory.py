@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from kthreads import cgroups
+
 
 def _number(path: Path) -> int | None:
     try:
@@ -25,15 +27,11 @@ def _fields(path: str, names: tuple[str, ...]) -> dict[str, int]:
 
 def _cgroup() -> int | None:
     """Bytes charged to this process's cgroup, the kernel's for it included (cgroups v2: memory.current; v1: usage)."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            root, name = Path("/sys/fs/cgroup"), "memory.current"
-        elif "memory" in controllers.split(","):
-            root, name = Path("/sys/fs/cgroup/memory"), "memory.usage_in_bytes"
-        else:
+    for cgroup in cgroups.memberships():
+        if cgroup.controllers and "memory" not in cgroup.controllers:
             continue
-        for folder in (root / path.lstrip("/"), root):
+        name = "memory.usage_in_bytes" if cgroup.controllers else "memory.current"
+        for folder in (cgroup.folder, cgroup.mount):
             if (used := _number(folder / name)) is not None:
                 return used
     return None

@@ -1,0 +1,68 @@
+"""The cgroups that this process is in, of version 2 and of version 1 (cgroups(7))."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Cgroup", "memberships", "of_version_2"]
+
+_MEMBERSHIPS, _MOUNTS = "/proc/self/cgroup", "/proc/self/mountinfo"
+
+
+class Cgroup(NamedTuple):
+    """A cgroup, in one hierarchy."""
+
+    controllers: frozenset[str]
+    """The controllers of a hierarchy of version 1; empty for version 2."""
+    mount: Path
+    """Where the hierarchy is mounted."""
+    folder: Path
+    """The folder of the cgroup. Within a cgroup namespace it may not exist."""
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folder of the cgroup and those above it, up to the mount point."""
+        return [
+            self.folder,
+            *(each for each in self.folder.parents if each == self.mount or self.mount in each.parents),
+        ]
+
+
+def memberships() -> list[Cgroup]:
+    """The cgroups of this process in the hierarchies that are mounted."""
+    mounts = _mounts()
+    found = []
+    for line in _lines(_MEMBERSHIPS):
+        _, names, path = line.split(":", 2)
+        controllers = frozenset(filter(None, names.split(",")))
+        mount = next((point for of, point in mounts if controllers <= of and bool(controllers) == bool(of)), None)
+        if mount is not None:
+            found.append(Cgroup(controllers, mount, mount / path.lstrip("/")))
+    return found
+
+
+def of_version_2() -> Cgroup | None:
+    """The cgroup of version 2; None where its hierarchy is not mounted."""
+    return next((each for each in memberships() if not each.controllers), None)
+
+
+def _mounts() -> list[tuple[frozenset[str], Path]]:
+    """The controllers and the mount point of each mounted hierarchy (proc(5), mountinfo)."""
+    found: list[tuple[frozenset[str], Path]] = []
+    for line in _lines(_MOUNTS):
+        fields, _, rest = line.partition(" - ")
+        kind, _, options = rest.split(" ", 2)
+        point = Path(fields.split()[4])
+        if kind == "cgroup2":
+            found.append((frozenset(), point))
+        elif kind == "cgroup":
+            found.append((frozenset(options.split(",")) - {"rw", "ro"}, point))
+    return found
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []

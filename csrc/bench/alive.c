@@ -1,4 +1,4 @@
-/* Many threads that all stay alive. */
+/* Many threads that are all alive at the same time. */
 #define _GNU_SOURCE
 #include "bench/probe.h"
 
@@ -10,7 +10,7 @@ struct kt_bench_alive {
     const struct kt__maker *maker;
     size_t count;
     kt__word running, stop;
-    _Atomic(uint32_t) wanted; /* `running` is waited for until it is this */
+    _Atomic(uint32_t) wanted; /* the value of `running` that the caller waits for */
     struct kt__made made[];
 };
 
@@ -44,7 +44,7 @@ int kt_bench_alive_start(kt_bench_alive **out, size_t maker_number, size_t count
     if (!alive) {
         return -ENOMEM;
     }
-    memset(alive, 1, size); /* its pages are there before memory is looked at */
+    memset(alive, 1, size); /* makes its pages resident before memory is measured */
     alive->maker = maker;
     alive->count = 0;
     alive->running = alive->stop = 0;

@@ -1,16 +1,16 @@
-/* Several threads that create and join at the same time. */
+/* Several threads that create and join threads at the same time. */
 #define _GNU_SOURCE
 #include "bench/probe.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-enum { EACH = 16 /* operations of a creator in a sample */, OVER = 0 };
+enum { EACH = 16 /* operations of each creator in a sample */, OVER = 0 };
 
 struct creators {
     const struct kt__maker *maker;
-    kt__word turn; /* of the sample that is to be taken; OVER: no further one */
-    kt__word left; /* creators that have not finished it */
+    kt__word turn; /* number of the sample to take; OVER: there is no further one */
+    kt__word left; /* number of creators that have not finished it */
     _Atomic(int) rc;
 };
 

@@ -1,4 +1,5 @@
-/* A way to make a thread, or a process: what the peers of kt_thread_start have in common. */
+/* The interface of a maker: a way to make a thread, or a process. The peers of kt_thread_start implement
+ * it. */
 #ifndef KT_BENCH_MAKER_H
 #define KT_BENCH_MAKER_H
 
@@ -7,15 +8,15 @@
 #include <sys/types.h>
 #include <threads.h>
 
-enum { KT_BENCH_STACK = 262144 }; /* bytes, of all that let themselves be told */
+enum { KT_BENCH_STACK = 262144 }; /* bytes of stack, where the maker lets it be set */
 
 struct kt__bare;
 
-/* A thread that was made. It stays where it is until it is joined or detached. */
+/* A thread that was made. It must not move until it is joined or detached. */
 struct kt__made {
-    void (*function)(void *); /* what it runs */
+    void (*function)(void *); /* the function that it runs */
     void *argument;
-    char *stack; /* pthread-fresh */
+    char *stack; /* of the maker pthread-fresh */
     union {
         kt_thread *thread;
         pthread_t pthread;
@@ -30,16 +31,16 @@ struct kt__maker {
     const char *name;
     int (*start)(struct kt__made *made); /* 0 or -errno */
     int (*join)(struct kt__made *made);
-    int (*detach)(struct kt__made *made); /* NULL when it cannot */
-    int32_t runs_nothing;                 /* 1: what it makes does not run `function` (vfork and exec) */
-    int32_t is_process;                   /* 1: memory is shared only where it was mapped so */
-    const char *(*missing)(void);         /* NULL: always there */
+    int (*detach)(struct kt__made *made); /* NULL if not supported */
+    int32_t runs_nothing;                 /* 1: the process does not run `function` (vfork and exec) */
+    int32_t is_process;                   /* 1: only memory mapped MAP_SHARED is shared */
+    const char *(*missing)(void);         /* NULL: always available */
 };
 
 extern const struct kt__maker kt__makers[];
 extern const size_t kt__makers_count;
 
-/* NULL for a number that is none, or a maker that is missing. */
+/* Returns NULL for an invalid number, or a maker that is missing. */
 const struct kt__maker *kt__maker_at(size_t number);
 const struct kt__maker *kt__maker_named(const char *name);
 

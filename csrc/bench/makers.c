@@ -1,4 +1,4 @@
-/* The makers with a libc of their own: kthreads by its backends, pthread_create, thrd_create. */
+/* The makers whose threads have libc's data: kthreads with its backends, pthread_create, thrd_create. */
 #define _GNU_SOURCE
 #include "bench/maker.h"
 #include "bench/sample.h"
@@ -9,8 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-/* ---- kthreads ----------------------------------------------------------------------------------------- */
 
 static int start_kt(struct kt__made *made, int32_t backend, uint32_t options)
 {
@@ -62,11 +60,10 @@ static const char *clone3_missing(void)
     return kt_features() & KT_FEATURE_CLONE3 ? clone_missing() : "clone3 is refused here";
 }
 
-/* ---- pthread_create --------------------------------------------------------------------------------- */
-
 static void *run_as_pthread(void *argument)
 {
-    struct kt__made made = *(struct kt__made *)argument; /* whoever detaches soon takes its memory away */
+    struct kt__made made =
+        *(struct kt__made *)argument; /* copied: a caller that detaches the thread may free the memory */
     made.function(made.argument);
     return NULL;
 }
@@ -103,7 +100,7 @@ static int detach_pthread(struct kt__made *made)
     return -pthread_detach(made->pthread);
 }
 
-/* A stack mapped for each thread, as glibc makes one that its cache does not have (allocate_stack). */
+/* Maps a stack for each thread, as glibc does when its cache has none (allocate_stack). */
 static int start_pthread_fresh(struct kt__made *made)
 {
     size_t guard = (size_t)sysconf(_SC_PAGESIZE), size = KT_BENCH_STACK + guard;
@@ -132,8 +129,6 @@ static int join_pthread_fresh(struct kt__made *made)
     return rc;
 }
 
-/* ---- thrd_create ------------------------------------------------------------------------------------ */
-
 static int run_as_thrd(void *argument)
 {
     run_as_pthread(argument);
@@ -159,8 +154,6 @@ static int detach_thrd(struct kt__made *made)
 {
     return of_thrd(thrd_detach(made->thrd));
 }
-
-/* ---- All -------------------------------------------------------------------------------------------- */
 
 const struct kt__maker kt__makers[] = {
     {"clone", start_clone, join_kt, detach_kt, 0, 0, clone_missing},

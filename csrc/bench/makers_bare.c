@@ -1,5 +1,5 @@
-/* The floor: clone on a stack that lies ready and a wait on its word, with no libc for the thread, no guard
- * and no signal mask around it. For functions that need none of them. */
+/* The lower bound: clone on a stack that is mapped already, and a wait for its word, without libc's data, a
+ * guard, or a change of the signal mask. For functions that need none of these. */
 #define _GNU_SOURCE
 #include "bench/maker.h"
 
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* At the top of its own stack. */
+/* Lies at the top of the thread's own stack. */
 struct kt__bare {
     kt__word word;
     int32_t tid;

@@ -1,4 +1,4 @@
-/* Processes, for scale. */
+/* Processes, for comparison. */
 #define _GNU_SOURCE
 #include "bench/maker.h"
 

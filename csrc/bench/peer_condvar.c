@@ -1,4 +1,4 @@
-/* The queue of a textbook, and of most executors: a mutex and a condition variable. Tasks alone. */
+/* A queue with a mutex and a condition variable, as in textbooks and most executors. Tasks only. */
 #define _GNU_SOURCE
 #include "bench/peer.h"
 
@@ -9,7 +9,7 @@
 struct state {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    void (*function)(void *); /* NULL: none waits; all guarded by `lock` */
+    void (*function)(void *); /* NULL: no task waits; `lock` guards all of these */
     void *argument;
     bool over;
     uint32_t started;

@@ -1,4 +1,4 @@
-/* No pool at all: threads that are made for each region or task, by kthreads and by pthread_create. */
+/* New threads for each region or task, by kthreads and by pthread_create, in place of a pool. */
 #define _GNU_SOURCE
 #include "bench/peer.h"
 

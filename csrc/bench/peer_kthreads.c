@@ -9,11 +9,11 @@
 
 enum {
     WAIT_SPIN_NS = 20000
-}; /* as the result of a task is waited for from Python: WAIT_SPIN_NS of poolspec.py */
+}; /* the time that Python spins for a task's result: WAIT_SPIN_NS of pools/settings.py */
 
 struct state {
     kt_pool *pool;
-    kt_loop loop; /* as it is before each run */
+    kt_loop loop; /* copied for each run */
     kt_task task;
     int64_t wait_spin_ns;
     kt__body *body;

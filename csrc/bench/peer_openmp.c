@@ -1,10 +1,10 @@
-/* OpenMP as compilers call it: GCC's runtime by GOMP_parallel, LLVM's by __kmpc_fork_call. */
+/* OpenMP, called as compilers do: GCC's runtime by GOMP_parallel, LLVM's by __kmpc_fork_call. */
 #define _GNU_SOURCE
 #include "bench/peer.h"
 
 #include <string.h>
 
-/* What runs now: one region at a time. */
+/* The region that runs; there is one at a time. */
 static kt__body *body;
 static void *argument;
 
@@ -49,7 +49,7 @@ static int region_gomp(struct kt_bench_pool *pool, kt__body *run, void *with)
 
 /* ---- libomp ---- */
 
-/* ident_t of kmp.h: where in a source the region is, for messages. */
+/* ident_t of kmp.h: the place of the region in the source, for messages. */
 static struct {
     int32_t reserved, flags, more[2];
     const char *source;

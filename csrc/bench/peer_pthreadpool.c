@@ -1,4 +1,4 @@
-/* pthreadpool, of XNNPACK and PyTorch. */
+/* pthreadpool, the pool of XNNPACK and PyTorch. */
 #define _GNU_SOURCE
 #include "bench/peer.h"
 

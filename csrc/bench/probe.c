@@ -1,4 +1,5 @@
-/* The memory that the harness shares with what it starts, and the smallest operation: an empty thread. */
+/* The memory that the harness shares with the functions it starts, and the smallest operation: a thread with
+ * an empty function. */
 #define _GNU_SOURCE
 #include "bench/probe.h"
 

@@ -1,4 +1,4 @@
-/* Suites of pools: regions and tasks. */
+/* The suites of pools: regions and tasks. */
 #define _GNU_SOURCE
 #include "bench/peer.h"
 #include "bench/probe.h"
@@ -58,8 +58,6 @@ void kt_bench_pool_close(kt_bench_pool *pool)
     free(pool);
 }
 
-/* ---- Regions ---------------------------------------------------------------------------------------- */
-
 struct slot {
     _Alignas(KT_CACHE_LINE) uint64_t runs;
     uintptr_t who;
@@ -68,11 +66,11 @@ struct slot {
 struct region {
     uint64_t turns;
     uint32_t threads;
-    uintptr_t *who; /* room for all */
+    uintptr_t *who; /* room for all participants */
     struct slot slots[];
 };
 
-static void take_part(void *argument, uint32_t number)
+static void run_participant(void *argument, uint32_t number)
 {
     struct region *region = argument;
     region->slots[number].runs++;
@@ -86,7 +84,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* How many threads took part in the last region; -EPROTO unless each participant ran, for the n-th time. */
+/* Returns how many threads ran the last region; -EPROTO unless each participant has run `n` times in all. */
 static int64_t seen(const struct region *region, uint64_t n)
 {
     for (uint32_t i = 0; i < region->threads; i++) {
@@ -113,7 +111,7 @@ static int time_regions(kt_bench_pool *pool, struct region *region, const kt_ben
     kt__block_begin(block);
     while (more >= 0 && kt__block_goes_on(block, request, count)) {
         int64_t begin = kt__now();
-        int rc = pool->peer->region(pool, take_part, region);
+        int rc = pool->peer->region(pool, run_participant, region);
         int64_t took = kt__now() - begin;
         if (samples) {
             samples[count] = took - kt_bench_clock_overhead() - block->work_ns;
@@ -150,8 +148,6 @@ static int regions(kt_bench_pool *pool, const kt_bench_request *request, int64_t
     return rc;
 }
 
-/* ---- Tasks ------------------------------------------------------------------------------------------ */
-
 static void stamp(void *argument)
 {
     struct kt__probe *shared = argument;
@@ -166,7 +162,7 @@ static void stamp_and_tell(void *argument)
     kt__set(&shared->pong, 1);
 }
 
-/* ns, or -errno. */
+/* Returns ns or -errno. */
 static int64_t run_task(kt_bench_pool *pool, bool until_it_began, struct kt__probe *shared)
 {
     const struct kt__peer *peer = pool->peer;
@@ -215,7 +211,7 @@ static int tasks(kt_bench_pool *pool, bool until_it_began, const kt_bench_reques
 int kt_bench_pool_run(int32_t suite, kt_bench_pool *pool, const kt_bench_request *request, int64_t *samples,
                       kt_bench_block *block)
 {
-    kt_bench_clock_overhead(); /* found before the account begins */
+    kt_bench_clock_overhead(); /* measured before the block begins */
     *block = (kt_bench_block){.count = 0};
     switch (suite) {
     case KT_BENCH_REGION:

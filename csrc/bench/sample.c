@@ -47,8 +47,6 @@ int64_t kt_bench_clock_overhead(void)
     return atomic_load(&found);
 }
 
-/* ---- The account of a block ------------------------------------------------------------------------- */
-
 static int64_t ns_of(const struct timeval *time)
 {
     return (int64_t)time->tv_sec * 1000000000 + (int64_t)time->tv_usec * 1000;
@@ -61,7 +59,7 @@ static int64_t process_cpu_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Adds what was used so far, times `sign`: once with -1, later with 1. */
+/* Adds the present usage times `sign`: -1 at the begin of a block, 1 at its end. */
 static void add_usage(kt_bench_block *block, int64_t sign)
 {
     struct rusage own, children;
@@ -76,7 +74,7 @@ static void add_usage(kt_bench_block *block, int64_t sign)
 
 void kt__block_begin(kt_bench_block *block)
 {
-    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* gaps as long as asked for */
+    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* so that gaps have the requested length */
     add_usage(block, -1);
 }
 
@@ -101,7 +99,7 @@ static void wait_for(int64_t ns)
 
 bool kt__block_goes_on(const kt_bench_block *block, const kt_bench_request *request, size_t count)
 {
-    /* Until the end of the block, its wall_ns is its begin with the sign turned. */
+    /* Until the end of the block, wall_ns is minus the time of its begin. */
     if (count >= request->count || (count > 0 && kt__now() + block->wall_ns >= request->budget_ns)) {
         return false;
     }
@@ -133,8 +131,6 @@ void kt_bench_settle(int64_t limit_ns)
     } while (kt__now() < end);
 }
 
-/* ---- The work: arithmetic that waits for its own last result ------------------------------------------ */
-
 void kt__work(uint64_t turns)
 {
     uint64_t x = turns;
@@ -147,7 +143,7 @@ void kt__work(uint64_t turns)
 uint64_t kt__work_turns(int64_t ns)
 {
     enum { TURNS = 100000, TRIES = 9 };
-    static _Atomic(int64_t) takes; /* ns of TURNS */
+    static _Atomic(int64_t) takes; /* ns for TURNS turns */
     if (atomic_load(&takes) == 0) {
         int64_t best = INT64_MAX;
         for (int i = 0; i < TRIES; i++) {
@@ -177,8 +173,6 @@ int64_t kt_bench_work_takes(int64_t ns)
 {
     return kt__work_takes(kt__work_turns(ns));
 }
-
-/* ---- The work as the body of a loop from Python ------------------------------------------------------- */
 
 enum { SEEN_MAX = 256 };
 

@@ -1,5 +1,5 @@
-/* The peers that only a C++ compiler can reach: std::thread, oneTBB. Their libraries are made where kthreads
- * runs, and opened here. */
+/* The peers that need a C++ compiler: std::thread, oneTBB. Their libraries are built on the machine where
+ * kthreads runs, and opened here. */
 #define _GNU_SOURCE
 #include "bench/peer.h"
 
@@ -27,7 +27,7 @@ static const char *const tbb_names[] = {"kt_shim_tbb_open", "kt_shim_tbb_region"
 
 static char error[512];
 
-/* The functions of a library that is open; false when it lacks one. */
+/* Looks up the functions of an open library. Returns false when one is missing. */
 static bool find(void *library, const char *const *names, void **functions)
 {
     for (size_t i = 0; names[i]; i++) {
@@ -54,7 +54,7 @@ const char *kt__library(const char *path, const char *const *names, void **funct
     if (functions[0]) {
         return NULL;
     }
-    void *library = open_library(path); /* and never closed: its threads run on */
+    void *library = open_library(path); /* never closed: its threads continue to run */
     if (!library) {
         return error;
     }

@@ -1,4 +1,4 @@
-/* Suites of single threads: what they cost to make, to join, to switch between. */
+/* The suites of single threads: creating, joining, and switching between them. */
 #define _GNU_SOURCE
 #include "bench/maker.h"
 #include "bench/probe.h"
@@ -8,8 +8,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-/* ---- What is started ---------------------------------------------------------------------------------- */
 
 static void stamp(void *argument)
 {
@@ -42,8 +40,6 @@ static void answer(void *argument)
     kt__empty(shared);
 }
 
-/* ---- One sample: ns, or -errno ------------------------------------------------------------------------ */
-
 static int64_t create(const struct kt__maker *maker, struct kt__probe *shared)
 {
     struct kt__made made = {.function = stamp, .argument = shared};
@@ -65,8 +61,6 @@ static int64_t join(const struct kt__maker *maker, struct kt__probe *shared)
     rc = maker->join(&made);
     return rc < 0 ? rc : kt__now() - shared->ended;
 }
-
-/* ---- Blocks: they return how often a function was to run, or -errno --------------------------------- */
 
 typedef int64_t sampler(const struct kt__maker *maker, struct kt__probe *shared);
 
@@ -108,7 +102,7 @@ static int64_t detach(const struct kt__maker *maker, const kt_bench_request *req
             rc = rc == 0 ? maker->detach(&made[i]) : rc;
         }
         runs += rc == 0 ? i : i - 1;
-        await_runs(shared, runs); /* on failure, too: they read `made` */
+        await_runs(shared, runs); /* also after a failure: the threads read `made` */
         samples[count++] = (kt__now() - begin - kt_bench_clock_overhead()) / burst;
     }
     kt__block_end(block, count);
@@ -140,14 +134,12 @@ static int64_t there_and_back(const struct kt__maker *maker, const kt_bench_requ
     return rc < 0 ? rc : 1;
 }
 
-/* ---- A block of a suite ----------------------------------------------------------------------------- */
-
 static int64_t run(int32_t suite, const struct kt__maker *maker, const kt_bench_request *request,
                    int64_t *samples, kt_bench_block *block)
 {
     switch (suite) {
     case KT_BENCH_CREATE:
-        /* A stamp that is the thread's own work: a process that execs makes none. */
+        /* Needs a time that the thread itself records: a process that executes a program records none. */
         return maker->runs_nothing ? -ENOTSUP : one_by_one(create, maker, request, samples, block);
     case KT_BENCH_CREATE_JOIN:
         return one_by_one(kt__create_join, maker, request, samples, block);
@@ -174,7 +166,7 @@ int kt_bench_threads(int32_t suite, size_t maker_number, const kt_bench_request 
     if (!kt__probe()) {
         return -ENOMEM;
     }
-    kt_bench_clock_overhead(); /* found before the account begins */
+    kt_bench_clock_overhead(); /* measured before the block begins */
     *block = (kt_bench_block){.count = 0};
     kt__probe()->runs = 0;
     kt__block_begin(block);
@@ -191,7 +183,7 @@ int kt_bench_marked(size_t maker_number, size_t count)
     const struct kt__maker *maker = kt__maker_at(maker_number);
     int64_t rc = maker && kt__probe() ? 0 : -ENOTSUP;
     if (rc == 0) {
-        kt__create_join(maker, kt__probe()); /* stacks are mapped, caches filled */
+        kt__create_join(maker, kt__probe()); /* maps stacks and fills caches */
         (void)!write(-1, mark, sizeof mark - 1);
     }
     for (size_t i = 0; i < count && rc >= 0; i++) {

@@ -1,38 +1,39 @@
-/* The end of a reusable thread's run: who is told of it, and who parks or recycles the thread (csrc/thread/parking_lot.c, wait.c).
+/* The end of a reusable thread's run: how waiters learn of it, and which party parks or recycles the thread
+ * (csrc/thread/parking_lot.c, wait.c).
  *
- * A thread runs once or twice. It may end with either run, by pthread_exit as it were, or be parked in between; in the
- * lot, or while its handle is still held, it may lose its patience. Two wait for the first run, or nobody does; the
- * handle is given up when they have returned, or meanwhile. Somebody starts it again if it is in the lot, and gives
- * that handle up; then the lot is emptied. The engine's lock is the bit `locked`, the word that the kernel clears is
+ * A thread runs once or twice. It may end with either run, as by pthread_exit, or be parked in between. In the lot, or
+ * while its handle is still held, its wait may time out. Two waiters wait for the first run, or none does. The owner
+ * frees the handle when they have returned, or before. A starter starts the thread again if it is in the lot, and frees
+ * that handle. Then the lot is emptied. The engine's lock is the bit `locked`; the word that the kernel clears is
  * `alive`.
  *
- * What must hold: who waits returns, after the destructors of that run; a thread in the lot has no run and nobody
- * else who sees to it; in the end it is recycled, once, and when it is gone.
+ * What must hold: each waiter returns, after the destructors of its run; a thread in the lot has no run and no other
+ * owner; in the end the thread is recycled, once, and after its end.
  *
- * MUTANT_ANNOUNCES_EARLY: a thread that ends with its run says that the run has ended, and then runs destructors
- * MUTANT_LEAVES_SILENTLY: one that ends with its run does not wake those who sleep on the word that says so
- * MUTANT_LOOKS_AT_CLAIM_FIRST: the end of a run looks whether the handle was given up before it says that it has ended
- * MUTANT_TAKES_OVER_BLINDLY: it parks the thread without a look at the run that it may be in by now
- * MUTANT_PARKS_TWICE: it does so without a look at who has it by now
- * MUTANT_OWNER_LOOKS_FIRST: who gives the handle up looks whether the run has ended before it says so
- * MUTANT_LOOKS_AT_WAITERS_FIRST: the end of a run looks whether somebody waits before it says that it has ended
- * MUTANT_PASSES_NOTHING_ON: who returns does not wake the others, of whom the kernel has woken one
+ * MUTANT_ANNOUNCES_EARLY: a thread that ends with its run announces the end, and then runs destructors
+ * MUTANT_LEAVES_SILENTLY: a thread that ends with its run does not wake the threads that sleep on `run`
+ * MUTANT_LOOKS_AT_CLAIM_FIRST: the end of a run reads the claim before it stores the end
+ * MUTANT_TAKES_OVER_BLINDLY: the end of a run parks the thread without checking that the thread is not in its next run
+ * MUTANT_PARKS_TWICE: the end of a run parks the thread without checking its claim again
+ * MUTANT_OWNER_LOOKS_FIRST: the owner that frees the handle reads `run` before it stores the claim
+ * MUTANT_LOOKS_AT_WAITERS_FIRST: the end of a run reads the number of waiters before it stores the end
+ * MUTANT_PASSES_NOTHING_ON: a waiter that returns does not wake the others, though the kernel has woken only one
  */
 mtype = { ENDED, ACTIVE, TAKEN, DISMISSED, LEAVING, OWNER, DETACHED, PARKED, ABANDONED };
 
 mtype phase = ACTIVE;       /* `run` in C */
 mtype claim = OWNER;
-bool alive = true, locked, lost_patience, lot;
+bool alive = true, locked, retired, lot;
 bool recycled, starter_done;
 byte destroyed;             /* runs whose destructors have run */
-byte waiters;               /* counted ones */
-byte waiting;               /* those who have not returned */
+byte waiters;               /* threads that count as waiters */
+byte waiting;               /* waiters that have not returned */
 bool on_run[2], on_word[2]; /* asleep in the kernel */
-bool idles;                 /* the thread, likewise, on `run` */
+bool thread_sleeps;                 /* the thread itself, asleep on `run` */
 
 inline lock() { atomic { !locked -> locked = true } }
 inline unlock() { locked = false }
-inline wake_on_run() { atomic { on_run[0] = false; on_run[1] = false; idles = false } }
+inline wake_on_run() { atomic { on_run[0] = false; on_run[1] = false; thread_sleeps = false } }
 
 inline park()
 {
@@ -45,7 +46,7 @@ inline abandon()
 }
 
 /* kt__park_or_abandon */
-inline take_over(seen)
+inline park_or_abandon(seen)
 {
     if
 #ifdef MUTANT_PARKS_TWICE
@@ -58,9 +59,9 @@ inline take_over(seen)
 #ifdef MUTANT_TAKES_OVER_BLINDLY
         :: true -> atomic { claim = PARKED; lot = true; assert(phase == ENDED) }
 #else
-        :: lost_patience || seen == LEAVING -> abandon()
-        :: !lost_patience && seen == ENDED -> park()
-        :: else /* the thread will, when its run ends */
+        :: retired || seen == LEAVING -> abandon()
+        :: !retired && seen == ENDED -> park()
+        :: else /* the thread does it when its run ends */
 #endif
         fi
 #ifndef MUTANT_PARKS_TWICE
@@ -73,34 +74,34 @@ inline take_over(seen)
 inline end_run(how)
 {
 #ifdef MUTANT_LOOKS_AT_CLAIM_FIRST
-    given_up = (claim == DETACHED);
+    detached = (claim == DETACHED);
 #endif
 #ifdef MUTANT_LOOKS_AT_WAITERS_FIRST
-    somebody = (waiters > 0);
+    any_waiter = (waiters > 0);
     phase = how;
 #else
     phase = how;
-    somebody = (waiters > 0);
+    any_waiter = (waiters > 0);
 #endif
     if
 #ifdef MUTANT_LEAVES_SILENTLY
-    :: somebody && how != LEAVING -> wake_on_run()
+    :: any_waiter && how != LEAVING -> wake_on_run()
 #else
-    :: somebody -> wake_on_run()
+    :: any_waiter -> wake_on_run()
 #endif
     :: else
     fi;
 #ifndef MUTANT_LOOKS_AT_CLAIM_FIRST
-    given_up = (claim == DETACHED);
+    detached = (claim == DETACHED);
 #endif
     if
-    :: given_up -> lock(); take_over(seen); unlock()
+    :: detached -> lock(); park_or_abandon(seen); unlock()
     :: else
     fi
 }
 
-/* The kernel, which wakes one. */
-inline be_gone()
+/* The kernel, which wakes one waiter. */
+inline end_thread()
 {
     atomic {
         alive = false;
@@ -115,16 +116,16 @@ inline be_gone()
 proctype thread()
 {
     mtype seen;
-    bool somebody, given_up, idle;
+    bool any_waiter, detached, idle;
     do
     ::  if
-        ::  /* it can be made fresh */
+        ::  /* the thread is reset */
             destroyed++;
             end_run(ENDED)
-        ::  /* it ends with its run */
+        ::  /* the thread ends with its run */
 #ifdef MUTANT_ANNOUNCES_EARLY
             end_run(ENDED);
-            lost_patience = true;
+            retired = true;
 #else
             end_run(LEAVING);
 #endif
@@ -135,15 +136,15 @@ proctype thread()
         do
         :: phase == ACTIVE -> idle = false; break
         :: phase == DISMISSED -> idle = true; break
-        :: atomic { phase == ENDED || phase == TAKEN -> idles = true } /* futex_wait */
+        :: atomic { phase == ENDED || phase == TAKEN -> thread_sleeps = true } /* futex_wait */
             if
-            :: !idles
-            :: lock(); /* its patience has ended: give_up */
-                idles = false;
+            :: !thread_sleeps
+            :: lock(); /* the wait has timed out: retire */
+                thread_sleeps = false;
                 idle = (phase == ENDED);
                 if
                 :: idle ->
-                    lost_patience = true;
+                    retired = true;
                     if
                     :: lot -> abandon()
                     :: else
@@ -162,7 +163,7 @@ proctype thread()
         :: else
         fi
     od;
-    be_gone()
+    end_thread()
 }
 
 /* kt_thread_wait */
@@ -202,7 +203,7 @@ look:
 }
 
 /* kt_thread_free */
-inline give_up(seen)
+inline free_handle(seen)
 {
     if
     :: !alive -> atomic { assert(!recycled && claim == OWNER && !lot); recycled = true }
@@ -212,13 +213,13 @@ inline give_up(seen)
         seen = phase;
         claim = DETACHED;
         if
-        :: lost_patience || seen == LEAVING -> abandon()
-        :: !lost_patience && seen == ENDED -> park()
+        :: retired || seen == LEAVING -> abandon()
+        :: !retired && seen == ENDED -> park()
         :: else
         fi;
 #else
         claim = DETACHED;
-        take_over(seen);
+        park_or_abandon(seen);
 #endif
         unlock()
     fi
@@ -239,13 +240,13 @@ proctype starter()
         claim = OWNER; /* fill_in */
         phase = ACTIVE;
         wake_on_run();
-        give_up(seen)
+        free_handle(seen)
     :: else
     fi;
     starter_done = true
 }
 
-/* kt_trim, again and again */
+/* kt_trim, repeatedly */
 proctype trimmer()
 {
     starter_done;
@@ -274,5 +275,5 @@ init {
         fi
     }
     waiting == 0;
-    give_up(seen)
+    free_handle(seen)
 }

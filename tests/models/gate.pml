@@ -1,20 +1,21 @@
-/* The gate of a pool: who enters a loop, and when its caller may go on (csrc/pool/region.c).
+/* The gate of a pool: which workers enter a loop, and when its caller may continue (csrc/pool/region.c).
  *
- * A caller opens three loops, one after the other, the last one for fewer workers; two workers come when
- * they like. Handing out is a count of units here (share.pml). A failed compare-and-swap of the C code tries
- * again with what it has read: where nothing else depends on what was read, the one that succeeds is the step.
+ * A caller opens three loops, one after the other, the last one for fewer workers. Two workers enter at any time. The
+ * shares are a count of units here (share.pml). A failed compare-and-swap of the C code tries again with the value that
+ * it has read. Where nothing else depends on that value, only the successful one is a step here.
  *
- * What must hold: a worker enters only a loop that is open and for so many workers, not always the one that
- * it looked at, takes part in that one, and is counted; each unit runs once, and before the caller goes on;
- * whoever has entered is out by then; the caller gets through, whatever others do, if each may go on at times.
+ * What must hold: a worker enters only a loop that is open to it, though not always the loop whose gate it read first;
+ * it runs units of the loop that it entered, and is counted; each unit runs once, and before the caller continues; each
+ * worker that entered has left by then; the caller finishes, whatever the workers do, if each may make progress at
+ * times.
  *
- * MUTANT_CALLER_DOES_NOT_LOOK_AGAIN: the caller that has said so sleeps at once
- * MUTANT_CALLER_SAYS_NOTHING: the caller sleeps without saying so
- * MUTANT_CALLER_DOES_NOT_CLOSE: the caller waits for those inside with the gate open
+ * MUTANT_CALLER_DOES_NOT_LOOK_AGAIN: the caller that has set caller_sleeps sleeps without reading the gate again
+ * MUTANT_CALLER_SAYS_NOTHING: the caller sleeps without setting caller_sleeps
+ * MUTANT_CALLER_DOES_NOT_CLOSE: the caller waits for the workers inside with the gate open
  * MUTANT_CALLER_WAITS_FIRST: the caller closes the gate after it has waited
- * MUTANT_LEAVER_LOOKS_FIRST: the last to leave looks whether the caller sleeps before it has left
- * MUTANT_LEAVER_DOES_NOT_WAKE: it tells the caller by a store alone
- * MUTANT_ENTERS_WITHOUT_COMPARING: a worker counts itself in though the gate has changed
+ * MUTANT_LEAVER_LOOKS_FIRST: the last worker to leave reads caller_sleeps before it has left
+ * MUTANT_LEAVER_DOES_NOT_WAKE: the last worker to leave clears caller_sleeps, but does not wake the caller
+ * MUTANT_ENTERS_WITHOUT_COMPARING: a worker counts itself though the gate has changed
  * MUTANT_OPENS_FIRST: the gate opens before the loop behind it is ready
  */
 #define LOOPS 3
@@ -24,13 +25,13 @@
 byte limit, inside, entered;
 bool open;
 
-byte loop;            /* pool->loop; 0: the caller has it back */
+byte loop;            /* pool->loop; 0: the loop is over */
 byte units, done;     /* of this loop */
 bool caller_sleeps;   /* the futex word */
 bool caller_waits;    /* in the kernel, on that word */
 bool finished;
 
-byte now = 1;         /* which loop it is */
+byte now = 1;         /* number of the loop */
 byte took_part;       /* workers that entered it */
 
 #define LIMIT(number) (number < LOOPS -> 3 : 2) /* the last one is for worker 1 alone */
@@ -56,7 +57,7 @@ proctype worker(byte me)
     byte old_entered, old_limit, old_inside, mine;
     bool last, sleeps;
     do
-    :: atomic { open && me < limit -> old_entered = entered; old_limit = limit; old_inside = inside } /* enter */
+    :: atomic { open && me < limit -> old_entered = entered; old_limit = limit; old_inside = inside } /* enter_gate */
         if
         :: atomic { UNCHANGED -> assert(open && me < limit); inside++; entered++; took_part++ }
             mine = loop;
@@ -66,7 +67,7 @@ proctype worker(byte me)
             sleeps = caller_sleeps;
             atomic { last = inside == 1; open = false; inside--; mine = 0 }
 #else
-            atomic { last = inside == 1; open = false; inside--; mine = 0 } /* leave_and_close */
+            atomic { last = inside == 1; open = false; inside--; mine = 0 } /* leave_and_close_gate */
             if
             :: last -> sleeps = caller_sleeps
             :: else
@@ -140,7 +141,7 @@ init
         loop = now;
         atomic { done = 0; units = UNITS }
 #else
-        loop = now; /* open_gate */
+        loop = now; /* kt__region_open */
         atomic { done = 0; units = UNITS }
         atomic { assert(inside == 0); limit = LIMIT(now); open = true; entered = 0; took_part = 0 }
 #endif

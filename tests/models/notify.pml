@@ -1,28 +1,28 @@
-/* The notification of completions: no completed task stays unnoticed (csrc/pool/completions.c: kt__task_complete, kt__notify_completions, kt_completions_take).
+/* The notification of completions: the reader learns of every completed task (csrc/pool/completions.c:
+ * kt__task_complete, kt__notify_completions, kt_completions_take).
  *
- * Three workers send a task each back; two ring at once, as for a task that somebody watches, the other one
- * before it parks. A collector sleeps until the descriptor is readable and takes what is there.
+ * Three workers complete a task each. Two of them notify at once, as for a task that is watched, the other one before
+ * it parks. A reader sleeps until the descriptor is readable, and takes the tasks on the list.
  *
- * What must hold: all tasks are collected, once; the completions are freed by their last user, and touched by
- * nobody afterwards.
+ * What must hold: each task is taken once; the last user frees the completion queue, and no thread uses it afterwards.
  *
- * MUTANT_RINGS_FIRST: a worker rings before the task is on the list
- * MUTANT_PARKS_UNRUNG: a worker parks and owes a ring
- * MUTANT_TAKES_FIRST: the collector takes the list, then makes the descriptor unreadable
- * MUTANT_RESETS_FIRST: the collector says that nothing has rung before it reads the descriptor
- * MUTANT_WORKER_IS_NO_USER: a worker rings though the collector may have freed what it rings
+ * MUTANT_NOTIFIES_FIRST: a worker notifies before the task is on the list
+ * MUTANT_PARKS_UNNOTIFIED: a worker parks without the notification that it has delayed
+ * MUTANT_TAKES_FIRST: the reader takes the list, then makes the descriptor unreadable
+ * MUTANT_RESETS_FIRST: the reader clears `notified` before it reads the descriptor
+ * MUTANT_WORKER_IS_NO_USER: a worker notifies though the reader may have freed the queue
  */
-byte list;      /* tasks on it */
-bool rung;
+byte list;      /* number of tasks on it */
+bool notified;
 bool readable;  /* the eventfd */
 byte users = 1;
 byte collected;
 
 #define TOUCH assert(users > 0)
 
-inline ring()
+inline notify()
 {
-    atomic { TOUCH; was = rung; rung = true }
+    atomic { TOUCH; was = notified; notified = true }
     if
     :: !was -> atomic { TOUCH; readable = true }
     :: else
@@ -33,23 +33,23 @@ proctype worker(bool at_once)
 {
     bool was;
 #ifndef MUTANT_WORKER_IS_NO_USER
-    users++; /* of a task's completions that is not collected */
+    users++; /* before the push: the reader may free the queue after it */
 #endif
-#ifdef MUTANT_RINGS_FIRST
-    ring();
+#ifdef MUTANT_NOTIFIES_FIRST
+    notify();
 #endif
-    atomic { TOUCH; list++ } /* send_back */
+    atomic { TOUCH; list++ } /* push */
     if
-#if defined MUTANT_PARKS_UNRUNG
-    :: at_once -> ring()
+#if defined MUTANT_PARKS_UNNOTIFIED
+    :: at_once -> notify()
     :: else
-#elif defined MUTANT_RINGS_FIRST
+#elif defined MUTANT_NOTIFIES_FIRST
     :: true
 #else
-    :: at_once -> ring()
+    :: at_once -> notify()
     :: else ->
-        if /* kt__ring_unrung */
-        :: atomic { list > 0 -> TOUCH } ring()
+        if /* kt__notify_completions */
+        :: atomic { list > 0 -> TOUCH } notify()
         :: atomic { list == 0 -> TOUCH }
         fi
 #endif
@@ -75,11 +75,11 @@ init
         atomic { taken = list; list = 0 }
 #endif
 #ifdef MUTANT_RESETS_FIRST
-        rung = false;
+        notified = false;
         readable = false;
 #else
         readable = false; /* read */
-        rung = false;
+        notified = false;
 #endif
 #ifndef MUTANT_TAKES_FIRST
         atomic { taken = list; list = 0 }

@@ -1,29 +1,29 @@
-/* Parking and waking: no wake-up is lost (csrc/pool/worker.c, sleepers.c; who wakes for what: submit.c, region.c).
+/* Parking and waking: no wake-up is lost (csrc/pool/worker.c, sleepers.c; the publishers are in submit.c, region.c).
  *
- * Worker 1 does loops and tasks and may spin, worker 2 does tasks alone, as the last of a pool does. Two tasks
- * are submitted one after the other, and a loop is opened whose body goes on until both have run. Then all are
- * told to leave. The queue is a number here (queue.pml), the gate a word that says open (gate.pml).
+ * Worker 1 runs loops and tasks and may spin. Worker 2 runs tasks only, as the last worker of a pool does. Two tasks
+ * are submitted one after the other, and a loop is opened whose body ends when both have run. Then all workers are told
+ * to leave. The queue is a number here (queue.pml), and the gate a bit (gate.pml).
  *
- * What must hold: everything ends, so that no worker sleeps while there is something for it to do; a worker
- * goes on from a sleep, or gives it up, by one's clearing of its bit, never with the bit set.
+ * What must hold: everything ends, so no worker sleeps while there is work for it; when a worker wakes, or does not
+ * sleep after all, its bit was cleared by exactly one thread, and the worker never continues with the bit set.
  *
- * MUTANT_DOES_NOT_LOOK_AGAIN: a worker that has set its bit sleeps at once
- * MUTANT_LOOKS_BEFORE_SETTING: it looks for work before it sets its bit
- * MUTANT_WAKES_BEFORE_PUBLISHING: a publisher looks at the sleepers first
- * MUTANT_COUNTS_SPINNERS_FIRST: a publisher looks whether somebody spins first
- * MUTANT_CLEARS_WITHOUT_LOOKING: a worker that found work goes on though a waker has cleared its bit
- * MUTANT_WAKES_WITHOUT_COMPARING: a waker signals though another one has cleared the bit
- * MUTANT_RESETS_SIGNAL_LATE: a worker sets its signal to 0 after its bit
- * MUTANT_FORGETS_FUTEX_WAKE: a signal is a store alone
- * MUTANT_FUTEX_DOES_NOT_COMPARE: a worker sleeps whatever the word is by then
- * MUTANT_SPINNER_STAYS_COUNTED: a worker gives its place among the spinners back after it has parked
- * MUTANT_LOOP_IGNORES_TASKS: who enters a loop does not look for tasks that somebody counted on it for
- * MUTANT_LEAVING_WAKES_ONE: who tells all to leave wakes one
+ * MUTANT_DOES_NOT_LOOK_AGAIN: a worker that has set its bit sleeps without checking for work
+ * MUTANT_LOOKS_BEFORE_SETTING: a worker checks for work before it sets its bit
+ * MUTANT_WAKES_BEFORE_PUBLISHING: a publisher reads the sleepers first
+ * MUTANT_COUNTS_SPINNERS_FIRST: a publisher reads the number of spinners first
+ * MUTANT_CLEARS_WITHOUT_LOOKING: a worker that found work continues though a waker has cleared its bit
+ * MUTANT_WAKES_WITHOUT_COMPARING: a waker signals though another waker has cleared the bit
+ * MUTANT_RESETS_SIGNAL_LATE: a worker sets its signal to 0 after it has set its bit
+ * MUTANT_FORGETS_FUTEX_WAKE: a waker stores the signal, but does not wake the worker
+ * MUTANT_FUTEX_DOES_NOT_COMPARE: a worker sleeps though the word has changed
+ * MUTANT_SPINNER_STAYS_COUNTED: a worker still counts as a spinner until it has parked
+ * MUTANT_LOOP_IGNORES_TASKS: a worker that enters a loop does not check for tasks that a submitter left to it
+ * MUTANT_LEAVING_WAKES_ONE: the thread that tells all workers to leave wakes one
  */
 #define TASKS 2
 #define CPUS  2
 
-byte sleepers;         /* bits, from that of worker 1 on */
+byte sleepers;         /* bits, the lowest for worker 1 */
 bool signal[3];        /* the futex word */
 bool waits[3];         /* in the kernel, on that word */
 byte spinning;
@@ -66,7 +66,7 @@ inline wake(most)
 #define MAY_ENTER (open && me == 1)
 #define THERE_IS_WORK (MAY_ENTER || queued > 0 || leaving)
 
-/* there_is_work, load by load */
+/* has_work, load by load */
 inline look()
 {
     if
@@ -130,7 +130,7 @@ proctype worker(byte me)
     bool found, cleared;
     do
     ::  if
-        :: leaving && queued == 0 -> break /* stays */
+        :: leaving && queued == 0 -> break /* continues */
         :: else
         fi;
         if
@@ -198,7 +198,7 @@ proctype submitter()
         :: else -> counted = false
         fi;
 #else
-        queued++; /* put */
+        queued++; /* kt__queue_put */
         if
         :: spinning == 0 -> wake(1)
         :: else
@@ -218,12 +218,12 @@ init
         run worker(2);
         run submitter()
     }
-    open = true; /* open_gate */
+    open = true; /* kt__region_open */
     if
-    :: sleepers & 1 -> wake(1) /* wake_if_it_pays */
+    :: sleepers & 1 -> wake(1) /* if the estimate is that it pays */
     :: true
     fi;
-    ran == TASKS; /* the caller's part of the body */
+    ran == TASKS; /* the body on the caller */
     open = false;
     leaving = true; /* end_threads */
 #ifdef MUTANT_LEAVING_WAKES_ONE

@@ -1,22 +1,22 @@
 /* The queue of tasks, and waiting for room in it (csrc/pool/queue.c).
  *
- * Two threads put a task each, or wait for room, into a queue of two cells that is empty or holds a task, and
- * two workers take them. Task 0 waits for task 1 to have run, on the other worker. Parking is a bit that a
- * waker clears (park.pml).
+ * Two submitters add a task each, or wait for room, to a queue of two cells that is empty or holds a task. Two workers
+ * take the tasks. Task 0 waits for task 1 to have run, on the other worker. Parking is a bit that a waker clears
+ * (park.pml).
  *
- * What must hold: no cell is written or read out of turn; each task runs once; nobody waits for ever, neither
- * for room nor for a task.
+ * What must hold: no cell is written or read out of turn; each task runs once; no thread waits for ever, neither for
+ * room nor for a task.
  *
- * MUTANT_PUTS_WITHOUT_COMPARING: a ticket is taken though another one has it
- * MUTANT_TAKES_WITHOUT_COMPARING: likewise by who takes
+ * MUTANT_PUTS_WITHOUT_COMPARING: a submitter takes a ticket though another one has it
+ * MUTANT_TAKES_WITHOUT_COMPARING: a worker takes a ticket though another one has it
  * MUTANT_PUBLISHES_FIRST: the turn of a cell changes before the task is in it
  * MUTANT_FREES_FIRST: the turn of a cell changes before the task is out of it
- * MUTANT_ANNOUNCES_FIRST: who takes looks for those who wait for room before there is room
- * MUTANT_COUNTS_ITSELF_LATE: who waits for room says so after its last look
- * MUTANT_SEES_LATE: who waits for room reads the word that it sleeps on after its last look
- * MUTANT_ROOM_DOES_NOT_CHANGE: who announces room wakes, but changes no word
- * MUTANT_TAKER_DOES_NOT_LOOK: who has taken a task does not look for more
- * MUTANT_PARKS_WITHOUT_LOOKING: a worker sleeps without looking again
+ * MUTANT_ANNOUNCES_FIRST: a worker checks for waiters for room before there is room
+ * MUTANT_COUNTS_ITSELF_LATE: a submitter counts itself as a waiter after its last check for room
+ * MUTANT_SEES_LATE: a submitter reads the word that it sleeps on after its last check for room
+ * MUTANT_ROOM_DOES_NOT_CHANGE: a worker that notifies of room wakes a waiter, but does not change the word
+ * MUTANT_TAKER_DOES_NOT_LOOK: a worker that has taken a task does not check for more
+ * MUTANT_PARKS_WITHOUT_LOOKING: a worker sleeps without checking for tasks again
  */
 #define CELLS 2
 #define CELL(ticket) (ticket % CELLS)
@@ -62,7 +62,7 @@ inline put()
     atomic { ticket = 0; seen_turn = 0 }
 }
 
-/* kt__wake of one: what park.pml has step by step */
+/* kt__wake of one worker, in one step (park.pml has its steps) */
 inline wake()
 {
     atomic {
@@ -79,7 +79,7 @@ proctype submitter(byte task)
     bool done;
     put();
     if
-    :: !done -> /* put_or_wait */
+    :: !done -> /* kt__queue_put_or_wait */
 #ifndef MUTANT_COUNTS_ITSELF_LATE
         room_waiters++;
 #endif
@@ -123,7 +123,7 @@ inline announce_room()
 #ifndef MUTANT_ROOM_DOES_NOT_CHANGE
         room++;
 #endif
-        atomic { /* futex_wake of one, any */
+        atomic { /* futex_wake of any one */
             if
             :: waits[1] -> waits[1] = false
             :: waits[2] -> waits[2] = false
@@ -146,7 +146,7 @@ proctype worker(byte me)
     byte ticket, seen_turn, task;
     bool found;
     do
-    ::  ticket = head; /* take */
+    ::  ticket = head; /* take_from_cell */
         do
         ::  seen_turn = turn[CELL(ticket)];
             if
@@ -215,7 +215,7 @@ init
 {
     byte tasks;
     atomic {
-        turn[1] = 1; /* kt__queue_forget */
+        turn[1] = 1; /* kt__queue_reset */
         cell[0] = EMPTY;
         cell[1] = EMPTY;
         if

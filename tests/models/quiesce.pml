@@ -1,32 +1,33 @@
-/* Threads leave and come back, and no task is left without one (csrc/pool/pool.c, worker.c, worker_threads.c, submit.c).
+/* Threads end and are started again, and no task is left without a thread (csrc/pool/pool.c, worker.c,
+ * worker_threads.c, submit.c).
  *
- * The threads of a pool of two are told to leave by a quiesce or a resize whose time may be over first, while
- * tasks are submitted and waited for. Left out: loops, as who ends threads has the gate; parking, which is a
- * condition here (park.pml shows that it may be); the looks at `staff` before a task is put, which
- * save time only; the wrap of the queue (queue.pml).
+ * The threads of a pool of two are told to leave, by a quiesce or a resize that may time out first, while tasks are
+ * submitted and waited for. Left out: loops, as the thread that ends the others has locked the gate; parking, which is
+ * a condition here (park.pml shows that it may be); the reads of `started` before a task is queued, which only save
+ * time; the wrap of the queue (queue.pml).
  *
- * What must hold: who has submitted a task sees it run, once; a task that waits for another one on the second
- * worker does, too, as a quiesce that failed leaves the pool as it was; no worker's place is
- * ever that of two threads; after the last quiesce no thread is there to touch the pool.
+ * What must hold: each submitted task runs, once; so does a task that waits for another one on the second worker, as a
+ * quiesce that failed leaves the pool as it was; no two threads are the same worker at the same time; after the last
+ * quiesce no thread uses the pool.
  *
- * MUTANT_TIMES_OUT_AND_FORGETS: when its time is over, nobody starts the threads that have left
- * MUTANT_NEVER_LOOKS_FOR_TASKS: the threads have left, and nobody looks for tasks afterwards
- * MUTANT_LOOKS_FOR_THE_FIRST_TASK: by kt__tasks_wait, which says no when a worker takes one just then, though
- *   another one is behind it
- * MUTANT_SUBMIT_DOES_NOT_LOOK: who has put a task does not look whether there are threads
- * MUTANT_LEAVES_UNASKED: a worker leaves without asking under the mutex whether it still must
- * MUTANT_REPLACES_AT_ONCE: a worker's place is another thread's before its last one has ended
- * MUTANT_RESIZES_LATE: the number of workers changes when threads may come again
- * MUTANT_STARTS_TOO_MANY: threads are started for a number of workers that was
+ * MUTANT_TIMES_OUT_AND_FORGETS: after a timeout the threads that have left are not started again
+ * MUTANT_NEVER_LOOKS_FOR_TASKS: when the threads have left, the thread that ended them does not check for tasks
+ * MUTANT_LOOKS_FOR_THE_FIRST_TASK: that check is kt__tasks_wait, which returns false when a worker takes a task just
+ *   then, though another task is behind it
+ * MUTANT_SUBMIT_DOES_NOT_LOOK: a submitter that has queued a task does not check whether there are threads
+ * MUTANT_LEAVES_UNASKED: a worker leaves without checking under the mutex that it still must
+ * MUTANT_REPLACES_AT_ONCE: a worker gets a new thread before its last one has ended
+ * MUTANT_RESIZES_LATE: the number of workers changes when threads may be started again
+ * MUTANT_STARTS_TOO_MANY: threads are started for an outdated number of workers
  */
 #define MOST 2
 
-bool changing;         /* kt__mutex. Where others can see one change alone, all under it is one step. */
+bool changing;         /* kt__mutex. A critical section of which others see only one change is one step. */
 bool leaving, quiescing;
-byte staff, workers = MOST;
+byte started, workers = MOST;
 bool thread[MOST + 1]; /* kt__worker.thread is not NULL */
 bool left[MOST + 1];   /* kt__worker.left */
-byte users[MOST + 1];  /* threads that have this place: one has it until it has ended */
+byte users[MOST + 1];  /* threads that run as this worker, until they have ended */
 
 byte head, tail;       /* the queue */
 bool published[3];
@@ -41,8 +42,8 @@ byte submitted;        /* tasks that have been waited for */
 #define HAS_PLACE(number) number <= workers
 #endif
 
-/* kt__pool_staff */
-inline pool_staff(wish)
+/* kt__pool_start_workers */
+inline start_workers(wish)
 {
     atomic {
         !changing;
@@ -66,7 +67,7 @@ inline pool_staff(wish)
         :: else -> break
         od;
         if
-        :: !quiescing && n - 1 > staff -> staff = n - 1
+        :: !quiescing && n - 1 > started -> started = n - 1
         :: else
         fi;
         n = 0;
@@ -86,11 +87,11 @@ proctype worker(byte number)
     byte ticket, task;
     bool found;
     do
-    ::  if /* stays */
+    ::  if /* continues */
         :: leaving ->
             tasks_wait();
             if
-            :: !found -> /* kt__worker_leaves */
+            :: !found -> /* confirm_leaving */
 #ifdef MUTANT_LEAVES_UNASKED
                 atomic { left[number] = true; break }
 #else
@@ -106,7 +107,7 @@ proctype worker(byte number)
             fi
         :: else
         fi;
-        ticket = head; /* take */
+        ticket = head; /* take_from_cell */
         if
         :: published[ticket] ->
             if
@@ -121,18 +122,18 @@ end_parked: /* park */
             (leaving || published[head])
         fi
     od;
-    users[number]-- /* kt__ring_unrung, the finalizer; the thread's end */
+    users[number]-- /* finalize; the thread's end */
 }
 
 /* kt_pool_submit, kt_task_wait */
 proctype submitter(byte task)
 {
     byte n, ticket, wish = workers;
-    atomic { ticket = tail; tail++; cell[ticket] = task } /* put: the compare-and-swap */
-    atomic { published[ticket] = true; ticket = 0 }       /* put: the store of the turn */
+    atomic { ticket = tail; tail++; cell[ticket] = task } /* put_in_cell: the compare-and-swap */
+    atomic { published[ticket] = true; ticket = 0 }       /* put_in_cell: the store of the turn */
 #ifndef MUTANT_SUBMIT_DOES_NOT_LOOK
     if
-    :: staff < wish -> pool_staff(wish)
+    :: started < wish -> start_workers(wish)
     :: else
     fi;
 #endif
@@ -143,10 +144,10 @@ inline set_leaving(value)
 {
     atomic { !changing -> changing = true; quiescing = value }
     leaving = value;
-    atomic { staff = 0; changing = false }
+    atomic { started = 0; changing = false }
 }
 
-/* end_threads: in `failed`, whether its time was over */
+/* end_threads; `failed`: whether it timed out */
 inline end_threads(limit)
 {
     set_leaving(true);
@@ -175,7 +176,7 @@ inline resume()
     atomic { found = ticket != tail; ticket = 0 };
 #endif
     if
-    :: found -> found = false; pool_staff(workers)
+    :: found -> found = false; start_workers(workers)
     :: else
     fi
 }
@@ -185,7 +186,7 @@ init
     byte n, w, ticket;
     bool found, failed;
     atomic {
-        pool_staff(MOST);
+        start_workers(MOST);
         if
         :: dependent = true; run submitter(0)
         :: submitted = 1
@@ -204,7 +205,7 @@ init
         set_leaving(false);
 #endif
         if
-        :: !dependent -> workers = 1 /* kt_pool_resize; else kt_pool_quiesce */
+        :: !dependent -> workers = 1 /* kt_pool_resize, or else kt_pool_quiesce */
         :: else
         fi;
         resume()

@@ -1,17 +1,17 @@
-/* Shares of a loop: each unit is run once, whoever takes it (csrc/pool/region.c, `share`, take_first, steal).
+/* Shares of a loop: each unit runs once, whichever member takes it (csrc/pool/region.c, `share`, take_first, steal).
  *
- * Three who take part have a share each, a word that holds where it begins and ends. The owner takes from the
- * front, others take the last half, and whoever sees nothing anywhere leaves: what was stolen but is in no
- * share for the moment is its thief's to run.
+ * Three members have a share each, a word that holds its begin and end. The owner of a share takes units from the
+ * front, others take the last half. A member that finds no unit in any share leaves. Units that are stolen, but in no
+ * share for the moment, are run by their thief.
  *
- * What must hold: no unit runs twice; all have run when the last one has left.
+ * What must hold: no unit runs twice; all have run when the last member has left.
  *
- * MUTANT_TAKES_WITHOUT_COMPARING: the owner stores what follows from a share that a thief has changed
- * MUTANT_STEALS_WITHOUT_COMPARING: so does a thief
- * MUTANT_COMPARES_THE_BEGIN: who compares does so with half of the word
- * MUTANT_LEAVES_THE_MIDDLE: a thief leaves the unit that it runs
- * MUTANT_DROPS_THE_REST: a thief keeps the unit that it runs alone
- * MUTANT_STORES_FIRST: a thief has the rest in its own share before the compare-and-swap
+ * MUTANT_TAKES_WITHOUT_COMPARING: the owner stores a new share over one that a thief has changed
+ * MUTANT_STEALS_WITHOUT_COMPARING: a thief does that
+ * MUTANT_COMPARES_THE_BEGIN: a compare-and-swap compares half of the word
+ * MUTANT_LEAVES_THE_MIDDLE: a thief leaves the unit that it runs in the share
+ * MUTANT_DROPS_THE_REST: a thief keeps only the unit that it runs
+ * MUTANT_STORES_FIRST: a thief stores the rest in its own share before the compare-and-swap
  */
 #define MEMBERS 3
 #define UNITS   6
@@ -56,7 +56,7 @@ proctype member(byte me)
                 run_unit()
             :: !SAME_OWN
             fi
-        :: else -> /* next_unit looks at one after the other */
+        :: else -> /* next_unit tries one share after the other */
             other = (other + 1) % MEMBERS;
             do
             :: other == me -> goto leaves
@@ -92,7 +92,7 @@ leaves:
 
 init
 {
-    d_step { /* unequal, as open_gate's soon are */
+    d_step { /* unequal, as shares are after some steals */
         ends[0] = 4;
         begins[1] = 4; ends[1] = 5;
         begins[2] = 5; ends[2] = 6

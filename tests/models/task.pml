@@ -1,33 +1,33 @@
-/* A task's state: running it, cancelling it, waiting for it, and whose it is (csrc/pool/task.c).
+/* A task's state: how it is run, cancelled and waited for, and who owns it (csrc/pool/task.c).
  *
- * One task is queued; a worker takes it, one thread would cancel it, one waits for it and one waits for no
- * longer than it likes. Its owner frees it as soon as the API says that it may: when it has come back through
- * completions, or, with none, when its state is done or gone, and nobody waits for it. The state and
- * the number of those who wait are one word. How completions ring is left out.
+ * One task is queued. A worker takes it, one thread tries to cancel it, one waits for it, and one waits with a timeout.
+ * Its owner frees it as soon as the API allows that: when it was returned through completions, or, without them, when
+ * its state is done or gone, and no thread waits for it. The state and the number of waiters are one word. How the
+ * reader of completions is notified is left out.
  *
- * What must hold: it runs or is cancelled, never both, and comes back once; who waits without a limit returns;
- * whoever is told that it is over finds it so; the engine touches nothing of a task that its owner has again.
+ * What must hold: the task runs or is cancelled, never both, and is returned once; a waiter without a timeout returns;
+ * a waiter that returns for the task's end finds it over; the engine does not use a task that its owner has again.
  *
- * MUTANT_MOVE_FORGETS_WAITERS: from queued to running, the number of those who wait is lost
- * MUTANT_WAITS_UNCOUNTED: who waits does not say so
- * MUTANT_FINISH_LOOKS_FIRST: whether somebody waits is read before the state is done
- * MUTANT_FINISH_WAKES_ONE: the end of a task wakes one of those who wait
- * MUTANT_FINISH_READS_LATE: whether the task has completions is read after the state is done
+ * MUTANT_MOVE_FORGETS_WAITERS: the change from queued to running loses the number of waiters
+ * MUTANT_WAITS_UNCOUNTED: a waiter does not count itself
+ * MUTANT_FINISH_LOOKS_FIRST: the number of waiters is read before the state is done
+ * MUTANT_FINISH_WAKES_ONE: the end of a task wakes one of the waiters
+ * MUTANT_FINISH_READS_LATE: the task's completions are read after the state is done
  * MUTANT_CANCEL_DOES_NOT_COMPARE: a task that has begun is cancelled
- * MUTANT_CANCEL_DOES_NOT_WAKE: who waits for a task is not told that it was cancelled
- * MUTANT_CANCEL_SENDS_BACK: who cancels a task sends it back though the worker that takes it will
+ * MUTANT_CANCEL_DOES_NOT_WAKE: the canceller does not wake the waiters
+ * MUTANT_CANCEL_SENDS_BACK: the canceller returns the task, though the worker that takes it will do so
  * MUTANT_OWNED_WHEN_CANCELLED: the owner of a cancelled task frees it though it is in the queue
- * MUTANT_TIMED_OUT_DOES_NOT_LOOK: who stops waiting counts itself out though the task is over
- * MUTANT_SLEEPS_WITHOUT_COMPARING: who waits sleeps though the word has changed
+ * MUTANT_TIMED_OUT_DOES_NOT_LOOK: a waiter that times out changes its count though the task is over
+ * MUTANT_SLEEPS_WITHOUT_COMPARING: a waiter sleeps though the word has changed
  */
 mtype = { QUEUED, RUNNING, DONE, CANCELLED, GONE };
 
-mtype state = QUEUED;   /* the word: its lowest bits, */
-byte waiters;           /* and those above */
+mtype state = QUEUED;   /* the lowest bits of the word, */
+byte waiters;           /* and the others */
 bool asleep[2];         /* in the kernel, on the word */
 bool completions;
 bool runs, freed;
-byte back;              /* times that it has come back */
+byte returned;              /* how often the task was returned */
 byte waiting = 2;       /* threads in kt_task_wait */
 
 #define OVER(value) (value == DONE || value == CANCELLED || value == GONE)
@@ -38,9 +38,9 @@ inline wake_all()
     atomic { asleep[0] = false; asleep[1] = false }
 }
 
-inline send_back()
+inline return_task()
 {
-    atomic { TOUCH; back++; assert(back == 1) }
+    atomic { TOUCH; returned++; assert(returned == 1) }
 }
 
 proctype worker()
@@ -48,7 +48,7 @@ proctype worker()
     byte counted;
     bool has = false;
     if
-    :: atomic { state == QUEUED -> TOUCH; state = RUNNING } /* move */
+    :: atomic { state == QUEUED -> TOUCH; state = RUNNING } /* change_state */
 #ifdef MUTANT_MOVE_FORGETS_WAITERS
         waiters = 0;
 #endif
@@ -76,18 +76,18 @@ proctype worker()
                 fi
             }
 #else
-            wake_all() /* an address, which may be anybody's by now */
+            wake_all() /* only the address is used: the task may be freed by now */
 #endif
         :: else
         fi;
         if
-        :: has -> send_back()
+        :: has -> return_task()
         :: else
         fi
     :: atomic { state == CANCELLED -> TOUCH; has = completions }
         if
-        :: has -> send_back()
-        :: else -> atomic { TOUCH; state = GONE } /* move */
+        :: has -> return_task()
+        :: else -> atomic { TOUCH; state = GONE } /* change_state */
         fi
     fi
 }
@@ -98,10 +98,10 @@ proctype canceller()
 #ifdef MUTANT_CANCEL_DOES_NOT_COMPARE
     :: state == QUEUED -> state = CANCELLED;
 #else
-    :: atomic { state == QUEUED -> state = CANCELLED } /* move */
+    :: atomic { state == QUEUED -> state = CANCELLED } /* change_state */
 #endif
 #ifdef MUTANT_CANCEL_SENDS_BACK
-        send_back();
+        return_task();
 #endif
 #ifndef MUTANT_CANCEL_DOES_NOT_WAKE
         wake_all()
@@ -159,7 +159,7 @@ proctype waiter(byte me; bool patient)
         atomic { TOUCH; assert(waiters > 0); waiters-- }
         break
 #else
-        if /* a compare-and-swap that fails reads again */
+        if /* a failed compare-and-swap reads again */
         :: atomic { !OVER(state) -> TOUCH; waiters--; break }
         :: atomic { OVER(state) -> TOUCH; over = true }
         fi
@@ -182,9 +182,9 @@ init
         run waiter(0, true);
         run waiter(1, false)
     }
-    /* The owner */
+    /* The owner. */
     if
-    :: completions -> back == 1 && waiting == 0
+    :: completions -> returned == 1 && waiting == 0
     :: else ->
 #ifdef MUTANT_OWNED_WHEN_CANCELLED
         OVER(state) && waiting == 0
@@ -194,5 +194,5 @@ init
     fi;
     freed = true;
     _nr_pr == 1;
-    assert(runs == (state == DONE) && back == completions)
+    assert(runs == (state == DONE) && returned == completions)
 }

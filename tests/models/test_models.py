@@ -1,7 +1,7 @@
-"""The protocols of the pool and of parked threads, as the models of tests/models, searched by spin through and through.
+"""spin checks the models of tests/models, of the protocols of pools and parked threads, exhaustively.
 
-Each model says at its head what it stands for and lists its mutants: one thing each that the C code must not do. spin
-must find nothing wrong with the model, and something wrong with each mutant.
+The comment at the head of each model describes it and lists its mutants. Each mutant has one error that the C code must
+not have. spin must find no error in the model, and an error in each mutant.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("cc") is None, reason="spin's checkers are C, and there is no compiler"),
 ]
 
-# Memory in MB and depth that a search may need: one that needs more says so, and counts as failed.
+# The memory in MB and the depth of a search. A search that needs more reports that, and fails the test.
 LIMITS = ["-DMEMLIM=512", "-DCOLLAPSE"]
 DEPTH = "-m100000"
 
@@ -45,9 +45,9 @@ def generate(name: str, where: Path, *definitions: str) -> None:
 
 
 def search(name: str, where: Path, *definitions: str) -> str:
-    """What spin's checker says after it has looked at all that can happen, up to the first error."""
+    """The report of spin's checker, which searches all states up to the first error."""
     generate(name, where, *definitions)
-    optimize = "-O0" if definitions else "-O1"  # a mutant is found sooner than it is compiled
+    optimize = "-O0" if definitions else "-O1"  # the search of a mutant takes less time than an optimised build
     run(["cc", optimize, "-w", "-DSAFETY", "-DNOCLAIM", *LIMITS, "-o", "checker", "pan.c"], where)
     return run(["./checker", DEPTH], where)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from kthreads._native import lib
 from kthreads.functions.c_types import CType
-from kthreads.functions.element_types import ELEMENT_TYPES as ITEMS
+from kthreads.functions.element_types import ELEMENT_TYPES
 from kthreads.functions.function import NativeFunction
 
 __all__ = ["columns_of", "kind_of", "pack_column", "results_of"]
@@ -40,15 +40,15 @@ def columns_of(iterables: Sequence[Iterable[Any]]) -> list[Sequence[Any]]:
 def pack_column(function: NativeFunction, number: int, values: Any, count: int, keep: list[Any]) -> Any:
     """A column as memory of the parameter's type, one value for each of `count` calls."""
     layout = function.parsed.parameters[number].layout
-    if layout in ITEMS and layout[0] in ("integer", "float"):
-        code = ITEMS[layout].code
+    if layout in ELEMENT_TYPES and layout[0] in ("integer", "float"):
+        code = ELEMENT_TYPES[layout].code
         if _holds(values, code, count):
             return values
         try:
             return _array_of(code, values, count)
         except (TypeError, OverflowError):  # the strict conversion says what is wrong, and where
             pass
-    code = ITEMS[layout].code if layout in ITEMS else _WORD
+    code = ELEMENT_TYPES[layout].code if layout in ELEMENT_TYPES else _WORD
     return _array_of(code, _converted(function, number, values, keep), count)
 
 
@@ -86,10 +86,10 @@ def _converted(function: NativeFunction, number: int, values: Iterable[Any], kee
 
 def kind_of(ctype: CType) -> int:
     """The ``enum kt_item`` of a type: of pointers, that of their words."""
-    return ITEMS[ctype.layout].kind if ctype.layout in ITEMS else int(lib.KT_ITEM_UINT64)
+    return ELEMENT_TYPES[ctype.layout].kind if ctype.layout in ELEMENT_TYPES else int(lib.KT_ITEM_UINT64)
 
 
 def results_of(ctype: CType, count: int) -> array[Any]:
     """Memory for so many results of a type."""
-    code = ITEMS[ctype.layout].code if ctype.layout in ITEMS else _WORD
+    code = ELEMENT_TYPES[ctype.layout].code if ctype.layout in ELEMENT_TYPES else _WORD
     return array(code, bytes(array(code).itemsize * count))

@@ -7,7 +7,7 @@ from typing import Any
 
 from kthreads._native import ffi, lib
 from kthreads.functions.c_types import CType
-from kthreads.functions.element_types import ELEMENT_TYPES as ITEMS
+from kthreads.functions.element_types import ELEMENT_TYPES
 from kthreads.functions.function import NativeFunction
 from kthreads.functions.sources import native
 from kthreads.pools.cancel import CancelToken
@@ -79,7 +79,7 @@ def _numpy() -> Any:
 @cache
 def _dtypes() -> dict[tuple[str, int, bool], tuple[Any, int]]:
     """For the layout of a C type, the dtype and the item's type."""
-    return {layout: (_numpy().dtype(item.numpy), item.kind) for layout, item in ITEMS.items()}
+    return {layout: (_numpy().dtype(item.numpy), item.kind) for layout, item in ELEMENT_TYPES.items()}
 
 
 def _item_of(function: NativeFunction, ctype: CType) -> tuple[Any, int]:

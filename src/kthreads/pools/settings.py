@@ -11,8 +11,7 @@ from kthreads._native import ffi, lib
 from kthreads.errors import ThreadMemoryError
 from kthreads.flags.clone_flags import SHARE_ALL
 from kthreads.functions.sources import is_native, native
-from kthreads.threads.settings import ThreadSettings as ThreadSpec
-from kthreads.threads.settings import check_cpus
+from kthreads.threads.settings import ThreadSettings, check_cpus
 
 __all__ = ["SPIN_NS", "WAIT_SPIN_NS", "PoolSettings"]
 
@@ -56,7 +55,7 @@ class PoolSettings:
         cpus = None if cpus is None else check_cpus(cpus)
         self.initializer_failed: Callable[[BaseException], None] | None = None
         self.usable = limits.cpu_count() if cpus is None else len(cpus)
-        self.thread = ThreadSpec.of(
+        self.thread = ThreadSettings.of(
             is_native=False,
             share=SHARE_ALL,
             namespaces=0,
@@ -78,7 +77,7 @@ class PoolSettings:
 
     def error(self, code: int) -> Exception:
         """The exception for a positive errno value: the pool could not be made, or has refused work."""
-        if code == errno.EINVAL and not self.thread.settings:
+        if code == errno.EINVAL and not self.thread.refusable:
             return ValueError(
                 f"the engine refused the pool's settings: {self.cdata.workers} workers, queue_size {self.cdata.queue_size}"
             )

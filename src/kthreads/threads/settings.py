@@ -44,13 +44,13 @@ class ThreadSettings:
         settings: those that the kernel may refuse, as text for a message; empty when there are none.
     """
 
-    __slots__ = ("cdata", "has_namespaces", "keep", "settings")
+    __slots__ = ("cdata", "has_namespaces", "keep", "refusable")
 
-    def __init__(self, cdata: Any, keep: tuple[Any, ...], has_namespaces: bool, settings: str) -> None:
+    def __init__(self, cdata: Any, keep: tuple[Any, ...], has_namespaces: bool, refusable: str) -> None:
         self.cdata = cdata
         self.keep = keep
         self.has_namespaces = has_namespaces
-        self.settings = settings
+        self.refusable = refusable
 
     @classmethod
     def of(
@@ -120,7 +120,7 @@ class ThreadSettings:
         text = ffi.new("char[]", name.encode()[:15].decode(errors="ignore").encode())
         cdata = ffi.new("kt_spec *", self.cdata[0])
         cdata.name = text
-        return ThreadSettings(cdata, (*self.keep, text), self.has_namespaces, self.settings)
+        return ThreadSettings(cdata, (*self.keep, text), self.has_namespaces, self.refusable)
 
     def error(self, code: int) -> Exception:
         """The exception for a start that the engine refused with this errno value."""
@@ -129,7 +129,7 @@ class ThreadSettings:
         missing = lib.kt_libc_missing()
         return start_error(
             code,
-            settings=self.settings,
+            settings=self.refusable,
             limits=limits.describe,
             memory_limits=limits.describe_memory,
             missing=None if missing == ffi.NULL else ffi.string(missing).decode(),

@@ -41,7 +41,7 @@ class ThreadSettings:
         cdata: the ``kt_spec *``. It is only read.
         keep: the memory that its pointers point to.
         has_namespaces: whether the thread has namespaces of its own.
-        settings: those that the kernel may refuse, as text for a message; empty when there are none.
+        refusable: those that the kernel may refuse, as text for a message; empty when there are none.
     """
 
     __slots__ = ("cdata", "has_namespaces", "keep", "refusable")

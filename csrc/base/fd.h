@@ -9,8 +9,8 @@
 enum { KT_HIGHEST_STANDARD = 2 };
 
 /* Takes a new descriptor, or -errno. Returns the same descriptor under a number above `floor`, or -errno. In
- * a program that runs without standard descriptors their numbers are free. A descriptor of ours with such a
- * number would be read, written, or handed to a child in place of the standard one. */
+ * a program that runs without standard descriptors their numbers are free. A descriptor of the engine with
+ * such a number would be read, written, or handed to a child in place of the standard one. */
 static inline int kt__lift_above(int fd, int floor)
 {
     if (fd < 0 || fd > floor) {

@@ -10,9 +10,9 @@
 static kt__word spawning, reaping, modules; /* locked in this order, before `lock` */
 static kt__word lock;
 
-/* The fork in progress, whose thread holds all the locks. Other libraries have fork handlers that run on this
- * thread while it holds them: before the fork after ours, and after the fork before ours. Such a handler may
- * start threads, so the thread must not lock what it already holds. */
+/* The fork in progress. The thread that forks holds all the locks. Other libraries have fork handlers that
+ * run on this thread while it holds them: before the fork they run after the engine's handler, and after the
+ * fork before it. Such a handler may start threads, so the thread must not lock what it already holds. */
 static struct {
     _Atomic(uintptr_t) thread; /* pthread_self() of the thread that forks; 0 while no fork is in progress */
     int depth;                 /* how many forks deep: a handler may fork */
@@ -142,9 +142,9 @@ int kt__handle_forks(void)
 }
 
 /* The handlers are registered when the library is loaded: later, another thread could fork before they are
- * registered. The priority puts this constructor before those of other libraries. Handlers of theirs are
- * registered later, and run before ours before a fork: they have finished any waiting when ours lock the
- * mutexes. */
+ * registered. The priority puts this constructor before those of other libraries. Their handlers are then
+ * registered later, and run before the engine's handler before a fork: they have finished any waiting when
+ * the engine's handler locks the mutexes. */
 static __attribute__((constructor(1000))) void register_handlers(void)
 {
     (void)kt__handle_forks();

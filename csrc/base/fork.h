@@ -19,7 +19,7 @@ void kt__lock(void);
 void kt__unlock(void);
 
 /* Held while the engine reads the list of loaded modules. dl_iterate_phdr takes a lock that libc's fork
- * does not reset in the child, so no fork may happen while a thread of ours holds it. Returns false when
+ * does not reset in the child, so no fork may happen while another thread holds it. Returns false when
  * another thread holds this lock: the caller must not wait for it (see the top of this file). Locked
  * before kt__lock. */
 bool kt__try_lock_modules(void);

@@ -5,8 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* True when the kernel, or a filter of system calls, has refused a feature of enum kt_feature for good. False
- * while the answer is unknown: the caller then tries the feature, and the call itself reports the error. */
+/* True when the kernel, or a filter of system calls, has refused a feature of enum kt_feature permanently.
+ * False while the answer is unknown: the caller then tries the feature, and the call itself reports the
+ * error. */
 bool kt__lacks(uint32_t feature);
 
 #endif

@@ -42,7 +42,7 @@ static size_t time_them(struct creators *all, uint32_t threads, const kt_bench_r
                         int64_t *samples, kt_bench_block *block)
 {
     size_t count = 0;
-    while (all->rc == 0 && kt__block_goes_on(block, request, count)) {
+    while (all->rc == 0 && kt__block_continues(block, request, count)) {
         all->left = threads;
         int64_t begin = kt__now();
         kt__set(&all->turn, (uint32_t)count + 2);

@@ -109,7 +109,7 @@ static int time_regions(kt_bench_pool *pool, struct region *region, const kt_ben
     uint64_t before = region->slots[0].runs;
     int64_t more = 0, seen_so_far = 0;
     kt__block_begin(block);
-    while (more >= 0 && kt__block_goes_on(block, request, count)) {
+    while (more >= 0 && kt__block_continues(block, request, count)) {
         int64_t begin = kt__now();
         int rc = pool->peer->region(pool, run_participant, region);
         int64_t took = kt__now() - begin;
@@ -155,7 +155,7 @@ static void stamp(void *argument)
     atomic_fetch_add_explicit(&shared->runs, 1, memory_order_relaxed);
 }
 
-static void stamp_and_tell(void *argument)
+static void stamp_and_notify(void *argument)
 {
     struct kt__probe *shared = argument;
     stamp(shared);
@@ -168,7 +168,7 @@ static int64_t run_task(kt_bench_pool *pool, bool until_it_began, struct kt__pro
     const struct kt__peer *peer = pool->peer;
     shared->pong = 0;
     int64_t begin = kt__now();
-    int rc = peer->task(pool, peer->wait ? stamp : stamp_and_tell, shared);
+    int rc = peer->task(pool, peer->wait ? stamp : stamp_and_notify, shared);
     if (rc == 0 && peer->wait) {
         rc = peer->wait(pool);
     } else if (rc == 0) {
@@ -189,7 +189,7 @@ static int time_tasks(kt_bench_pool *pool, bool until_it_began, const kt_bench_r
     int64_t rc = 0;
     shared->runs = 0;
     kt__block_begin(block);
-    while (rc >= 0 && kt__block_goes_on(block, request, count)) {
+    while (rc >= 0 && kt__block_continues(block, request, count)) {
         rc = run_task(pool, until_it_began, shared);
         if (samples) {
             samples[count] = rc - kt_bench_clock_overhead();

@@ -97,7 +97,7 @@ static void wait_for(int64_t ns)
     }
 }
 
-bool kt__block_goes_on(const kt_bench_block *block, const kt_bench_request *request, size_t count)
+bool kt__block_continues(const kt_bench_block *block, const kt_bench_request *request, size_t count)
 {
     /* Until the end of the block, wall_ns is minus the time of its begin. */
     if (count >= request->count || (count > 0 && kt__now() + block->wall_ns >= request->budget_ns)) {
@@ -178,7 +178,7 @@ enum { SEEN_MAX = 256 };
 
 static _Atomic(uintptr_t) seen[SEEN_MAX];
 
-static void note(uintptr_t who)
+static void record_caller(uintptr_t who)
 {
     for (size_t i = 0; i < SEEN_MAX; i++) {
         uintptr_t there = atomic_load_explicit(&seen[i], memory_order_relaxed);
@@ -191,7 +191,7 @@ static void note(uintptr_t who)
 
 void kt_bench_work(int64_t begin, int64_t end, int64_t ns)
 {
-    note((uintptr_t)pthread_self());
+    record_caller((uintptr_t)pthread_self());
     for (int64_t i = begin; i < end; i++) {
         kt__work(kt__work_turns(ns));
     }

@@ -18,7 +18,7 @@ void kt__block_end(kt_bench_block *block, size_t count);
 
 /* Returns whether one more sample may be taken after `count` of them. Waits for the gap before all but the
  * first. */
-bool kt__block_goes_on(const kt_bench_block *block, const kt_bench_request *request, size_t count);
+bool kt__block_continues(const kt_bench_block *block, const kt_bench_request *request, size_t count);
 
 /* The request to run right before a block of a pool, whose threads may have gone to sleep since the last
  * one. */

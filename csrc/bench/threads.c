@@ -68,7 +68,7 @@ static int64_t one_by_one(sampler *sample, const struct kt__maker *maker, const 
                           int64_t *samples, kt_bench_block *block)
 {
     size_t count = 0;
-    while (kt__block_goes_on(block, request, count)) {
+    while (kt__block_continues(block, request, count)) {
         int64_t ns = sample(maker, kt__probe());
         if (ns < 0) {
             return ns;
@@ -94,7 +94,7 @@ static int64_t detach(const struct kt__maker *maker, const kt_bench_request *req
     struct kt__made *made = calloc((size_t)burst, sizeof *made);
     size_t count = 0;
     int rc = made ? 0 : -ENOMEM;
-    while (rc == 0 && kt__block_goes_on(block, request, count)) {
+    while (rc == 0 && kt__block_continues(block, request, count)) {
         int64_t begin = kt__now(), i = 0;
         for (; i < burst && rc == 0; i++) {
             made[i] = (struct kt__made){.function = kt__empty, .argument = shared};
@@ -110,8 +110,8 @@ static int64_t detach(const struct kt__maker *maker, const kt_bench_request *req
     return rc < 0 ? rc : runs;
 }
 
-static int64_t there_and_back(const struct kt__maker *maker, const kt_bench_request *request,
-                              int64_t *samples, kt_bench_block *block)
+static int64_t round_trip(const struct kt__maker *maker, const kt_bench_request *request, int64_t *samples,
+                          kt_bench_block *block)
 {
     struct kt__probe *shared = kt__probe();
     struct kt__made made = {.function = answer, .argument = shared};
@@ -121,7 +121,7 @@ static int64_t there_and_back(const struct kt__maker *maker, const kt_bench_requ
         return rc;
     }
     size_t count = 0;
-    while (kt__block_goes_on(block, request, count)) {
+    while (kt__block_continues(block, request, count)) {
         int64_t begin = kt__now();
         kt__set(&shared->ping, (uint32_t)count + 1);
         kt__await(&shared->pong, (uint32_t)count + 1);
@@ -148,7 +148,7 @@ static int64_t run(int32_t suite, const struct kt__maker *maker, const kt_bench_
     case KT_BENCH_DETACH:
         return maker->detach ? detach(maker, request, samples, block) : -ENOTSUP;
     case KT_BENCH_SWITCH:
-        return maker->runs_nothing ? -ENOTSUP : there_and_back(maker, request, samples, block);
+        return maker->runs_nothing ? -ENOTSUP : round_trip(maker, request, samples, block);
     case KT_BENCH_CREATORS:
         return kt__creators(maker, request, samples, block);
     default:

@@ -148,7 +148,8 @@ bool kt__loop_join(struct kt__worker *worker)
     while (next_unit(&member, &unit)) {
         run_next(&member, unit);
     }
-    if (generation == pool->generation) { /* false in a forked child */
+    /* In a forked child the gate does not count this worker. */
+    if (generation == pool->generation) {
         leave_and_close_gate(worker);
     }
     return true;

@@ -6,9 +6,9 @@
  *           submitter              v
  *                              CANCELLED --the worker that takes it--> completion queue, or GONE without one
  *
- * Each change is a compare-and-swap or exchange of the state's word, sequentially consistent. The engine uses
- * a task's memory from QUEUED until the task is taken out of its completion queue; without a queue, until
- * DONE or GONE. */
+ * The submitter's stores are relaxed, as the queue publishes the task. Each other change is a
+ * compare-and-swap or exchange of the state's word, sequentially consistent. The engine uses a task's memory
+ * from QUEUED until the task is taken out of its completion queue; without a queue, until DONE or GONE. */
 #ifndef KT_TASK_H
 #define KT_TASK_H
 

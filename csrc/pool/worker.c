@@ -141,7 +141,7 @@ static void initialize(struct kt__worker *worker)
     kt_call initializer = worker->pool->initializer;
     kt_call_run(&initializer);
     if (initializer.kind == KT_RESULT_INTEGER && (int32_t)initializer.result != 0) {
-        worker->unfit = true; /* the worker continues all the same, to return the queued tasks */
+        worker->unfit = true; /* the worker continues, to return the queued tasks */
         kt__break(worker->pool);
     }
 }

@@ -4,7 +4,7 @@
  * hold the locks of malloc, stdio and the loader while the copy is made: otherwise a thread that the child
  * does not have may hold one of them there for ever. The handlers of pthread_atfork must run, too. Only
  * fork(3) does all this, and it passes flags of its own to clone. So fork makes an intermediate child, which
- * has one thread and in which every lock is free. That child calls clone once more with CLONE_PARENT and the
+ * has one thread and in which every lock is free. That child calls clone again with CLONE_PARENT and the
  * requested flags, reports the new pid, and ends. The new process is then a child of this one. It differs
  * from a child of fork in three things, which it sets itself: the tid in libc's descriptor, the tid in the
  * engine's record, and the robust list, which a child of clone does not have.

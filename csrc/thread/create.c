@@ -68,7 +68,7 @@ static int start_clone(struct kt_thread *thread)
     if (rc < 0) {
         return rc;
     }
-    kt__lock(); /* and so no fork happens meanwhile: libc's list must be consistent in the child */
+    kt__lock(); /* so that no fork happens now: libc's list must be consistent in the child */
     thread->descriptor = descriptor.address;
     kt__descriptor_link(&kt__libc, thread->descriptor);
     thread->linked = true;

@@ -85,7 +85,7 @@ void kt__resume(struct kt_thread *thread)
     kt__futex_wake(&thread->run, INT_MAX, KT_FUTEX_PRIVATE);
 }
 
-/* Decides that the thread takes no further run, be it in the lot or with an owner that still holds the handle
+/* Decides that the thread takes no further run, whether it is in the lot or an owner still holds the handle
  * of the ended run. Returns false when a starter has just taken the thread for a run. */
 static bool retire(struct kt_thread *thread)
 {

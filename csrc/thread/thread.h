@@ -154,9 +154,9 @@ static inline uint32_t kt__alive(struct kt_thread *thread)
     return tid;
 }
 
-/* The word to wait for, and its present value, 0 after the end. It tells of the end of a thread, or of the
- * run of a reusable thread. When a run turns out to be the thread's last, `run` changes to KT_RUN_LEAVING,
- * and the word to wait for is `word`. */
+/* The word to wait for, and its present value, 0 after the end. The word changes at the end of a thread, or
+ * of the run of a reusable thread. When a run turns out to be the thread's last, `run` changes to
+ * KT_RUN_LEAVING, and the word to wait for is `word`. */
 static inline struct kt__await kt__end_of(struct kt_thread *thread)
 {
     if (kt__reusable(thread)) {
@@ -210,8 +210,8 @@ struct kt_thread *kt__unpark(const kt_spec *spec);
 /* Starts the next run of a thread that kt__unpark has returned. */
 void kt__resume(struct kt_thread *thread);
 
-/* Parks a thread whose handle was freed, or leaves it to be recycled. Does nothing while its run goes on. The
- * caller holds the lock. */
+/* Parks a thread whose handle was freed, or leaves it to be recycled. Does nothing while its run continues.
+ * The caller holds the lock. */
 void kt__park_or_abandon(struct kt_thread *thread);
 
 /* The thread calls this after a run, to wait for the next one. Returns false when the thread should end

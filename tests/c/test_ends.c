@@ -176,9 +176,6 @@ static void objects_made_by_a_destructor_do_not_outlive_the_run(void)
     pthread_key_delete(key);
 }
 
-/* ---- Cleanup handlers
- * -------------------------------------------------------------------------------------- */
-
 static char order[8];
 static atomic_int noted;
 
@@ -213,9 +210,6 @@ static void cleanup_handlers_run_inside_out_and_before_destructors(void)
     in_every_way(handlers_run_in_order);
     pthread_key_delete(key);
 }
-
-/* ---- Robust mutexes
- * ------------------------------------------------------------------------------------------ */
 
 struct held {
     void (*way)(void);
@@ -265,9 +259,6 @@ static void an_end_comes_after_robust_mutexes_are_marked(void)
         in_every_way(owners_are_seen_as_dead);
     }
 }
-
-/* ---- Who is told
- * ----------------------------------------------------------------------------------------------- */
 
 enum { WAITERS = 8 };
 

@@ -232,9 +232,6 @@ static void a_shortage_that_clone3_meets_is_reported_and_no_reason_to_give_it_up
     }
 }
 
-/* ---- All of them
- * -------------------------------------------------------------------------------------------- */
-
 /* Sanitizers, Valgrind and emulators make system calls of their own on the thread whose calls are to fail. */
 static int may_fail_system_calls(void)
 {

@@ -57,9 +57,6 @@ static void use_a_pool(void)
     kt_pool_free(pool);
 }
 
-/* ---- Below dlopen
- * ---------------------------------------------------------------------------------------------- */
-
 extern void (*in_constructor)(void);
 void (*in_constructor)(void);
 
@@ -155,9 +152,6 @@ static void two_threads_use_a_pool_first_one_in_a_constructor(void)
     kt_pool_free(shared_pool);
 }
 
-/* ---- Below dl_iterate_phdr
- * ------------------------------------------------------------------------------------- */
-
 static int call(struct dl_phdr_info *module, size_t size, void *what)
 {
     (void)module, (void)size;
@@ -201,9 +195,6 @@ static void a_parked_thread_starts_again_below_dl_iterate_phdr(void)
     iterate_with(resume_and_join);
     iterate_with(resume_and_join);
 }
-
-/* ---- Within fork
- * ----------------------------------------------------------------------------------------------- */
 
 static void (*in_fork)(void);
 
@@ -269,9 +260,6 @@ static void a_fork_handler_may_fork(void)
     start_and_join();
     fork_with(fork_again);
 }
-
-/* ---- Libraries loaded while a thread is parked
- * ----------------------------------------------------------------- */
 
 static long count_in_a_reused_thread(void *library)
 {

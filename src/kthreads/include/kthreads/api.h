@@ -14,7 +14,7 @@
 
 enum {
     KT_INTEGER_ARGUMENTS = 6, /* integer registers that x86-64 and aarch64 both have */
-    KT_FLOAT_ARGUMENTS = 8    /* floating-point registers, likewise */
+    KT_FLOAT_ARGUMENTS = 8    /* floating-point registers that both have */
 };
 
 typedef void (*kt_function)(void);
@@ -191,7 +191,7 @@ void kt_pool_free(kt_pool *pool);
 
 uint32_t kt_pool_workers(const kt_pool *pool);
 
-/* Breaks the pool for good. Tasks that wait are cancelled and returned. Later calls of kt_pool_run and
+/* Breaks the pool permanently. Tasks that wait are cancelled and returned. Later calls of kt_pool_run and
  * kt_pool_submit return -ENOTRECOVERABLE. Running tasks and loops continue. Any thread may call this. */
 void kt_pool_break(kt_pool *pool);
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -19,6 +18,7 @@ from kthreads.bench.model.json_file import FormatError
 from kthreads.bench.model.run import Run
 from kthreads.bench.model.suites import SUITES, SYSCALLS, all_peers
 from kthreads.bench.output import report, tables
+from kthreads.cli.parser import Parser
 
 INTERRUPTED = 130
 
@@ -118,14 +118,10 @@ def _run(options: argparse.Namespace) -> int:
     return INTERRUPTED if interrupted else int(runner.failed)
 
 
-def add_command(commands: Any) -> None:
-    """Adds `bench` to the command line."""
-    parser = commands.add_parser(
-        "bench",
-        help="measure threads, regions and tasks beside their peers",
-        description="Measures threads, regions and tasks beside their peers. Suites: "
-        + ", ".join([*SUITES, SYSCALLS])
-        + ".",
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `bench`."""
+    parser.description = (
+        "Measures threads, regions and tasks beside their peers. Suites: " + ", ".join([*SUITES, SYSCALLS]) + "."
     )
     parser.add_argument("suites", nargs="*", metavar="SUITE", help="what to measure (default: all)")
     parser.add_argument("--peers", metavar="PEER,…", help="only these peers: " + ", ".join(all_peers()))

@@ -12,12 +12,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from kthreads.cli.parser import Parser, positive
 from kthreads.functions.function import NativeFunction
 from kthreads.functions.symbol import symbol
 from kthreads.threads.thread import Thread
@@ -316,22 +316,13 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
-def add_command(commands: Any) -> None:
-    """Adds `demo` to the command line."""
-    parser = commands.add_parser(
-        "demo",
-        help="checksum files on one kernel thread per CPU",
-        description="Checksums files by libz's crc32, on one kernel thread per CPU, on one thread, and on threading.Thread.",
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `demo`."""
+    parser.description = (
+        "Checksums files by libz's crc32, on one kernel thread per CPU, on one thread, and on threading.Thread."
     )
     parser.add_argument(
         "paths", nargs="*", type=Path, metavar="PATH", help="files or folders (default: Python's own library)"
     )
-    parser.add_argument("--threads", type=_positive, metavar="N", help="threads (default: one per CPU)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="threads (default: one per CPU)")
     parser.set_defaults(run=_run)

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from kthreads import __version__
 from kthreads._native import ffi, lib
+from kthreads.cli.parser import Parser
 from kthreads.limits import limits, memory_limits
 
 
@@ -129,7 +130,6 @@ def _run(_: argparse.Namespace) -> int:
     return 0 if lib.kt_libc_probe(ffi.NULL) == 0 else 1
 
 
-def add_command(commands: Any) -> None:
-    """Adds `doctor` to the command line."""
-    parser = commands.add_parser("doctor", help="print what was discovered about kernel, libc and limits")
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `doctor`."""
     parser.set_defaults(run=_run)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from typing import Any
 
+from kthreads.cli.parser import Parser
 from kthreads.flags.explain import explain
 from kthreads.flags.rule_model import APIS
 from kthreads.flags.text import CALLERS, parse
 
-__all__ = ["add_command"]
+__all__ = ["add_arguments"]
 
 
 def _signal_number(word: str) -> int:
@@ -39,12 +39,10 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if explanation.valid else 1
 
 
-def add_command(commands: Any) -> None:
-    """Adds `explain` to the command line."""
-    parser = commands.add_parser(
-        "explain",
-        help="say what flags of clone do, and why the kernel would refuse them",
-        description="Exit status: 0 for flags that the kernel would take from you here, 1 for others, 2 for bad usage.",
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `explain`."""
+    parser.description = (
+        "Exit status: 0 for flags that the kernel would take from you here, 1 for others, 2 for bad usage."
     )
     parser.add_argument(
         "flags",

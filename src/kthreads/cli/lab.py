@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from kthreads.cli.parser import Parser
 from kthreads.flags.clone_flags import CloneFlags
 from kthreads.flags.text import text
 from kthreads.lab import EXPERIMENTS, Outcome
 
-__all__ = ["add_command"]
+__all__ = ["add_arguments"]
 
 
 def _name(word: str) -> str:
@@ -57,13 +57,11 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if all(outcome.missing for outcome in outcomes) else 0
 
 
-def add_command(commands: Any) -> None:
-    """Adds `lab` to the command line."""
-    parser = commands.add_parser(
-        "lab",
-        help="show what a flag of clone does, by an experiment",
-        description="Each experiment makes the same child with and without a flag and prints what was seen. "
-        "Exit status: 1 when this machine allowed none of those asked for, 2 for an unknown name.",
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `lab`."""
+    parser.description = (
+        "Each experiment makes the same child with and without a flag and prints what was seen. "
+        "Exit status: 1 when this machine allowed none of those asked for, 2 for an unknown name."
     )
     parser.add_argument("flags", nargs="*", metavar="FLAG", help=f"all when none is given: {', '.join(_all_names())}")
     parser.set_defaults(run=_run)

@@ -21,7 +21,7 @@ COMMANDS = {
     "unshare": ("kthreads.cli.unshare", "run a program in namespaces of its own"),
     "nsenter": ("kthreads.cli.nsenter", "run a program in the namespaces of another process"),
     "run": ("kthreads.cli.run", "run a program in a small container"),
-    "ps": ("kthreads.cli.ps", "show the tree of namespaces and who is in them"),
+    "ps": ("kthreads.cli.ps", "show the tree of namespaces and the processes in them"),
 }
 
 
@@ -30,10 +30,9 @@ def _parser(asked: str | None) -> Parser:
     parser.add_argument("--version", action="version", version=f"kthreads {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, does) in COMMANDS.items():
+        command = commands.add_parser(name, help=does)
         if name == asked:
-            importlib.import_module(module).add_command(commands)
-        else:
-            commands.add_parser(name, help=does)
+            importlib.import_module(module).add_arguments(command)
     return parser
 
 
@@ -47,9 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = next((word for word in words if not word.startswith("-")), None)
     is_program = arguments is None
     if is_program:
-        signal.signal(
-            signal.SIGCHLD, signal.SIG_DFL
-        )  # ignored by who started us, it would lose the ends of what we start
+        # A parent may have set it to be ignored, and then the exit statuses of our children would be lost.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with Streams(own_process=is_program):
         try:
             return _run(words, asked)

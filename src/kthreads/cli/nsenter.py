@@ -10,6 +10,7 @@ import sys
 from typing import Any, NoReturn
 
 from kthreads.cli import execute, system
+from kthreads.cli.parser import Parser
 from kthreads.cli.unshare import group, parsed, user
 from kthreads.errors import KThreadsError
 from kthreads.flags.clone_flags import CloneFlags
@@ -190,13 +191,10 @@ def _or_follow(convert: Any) -> Any:
     return parse
 
 
-def add_command(commands: Any) -> None:
-    """Adds `nsenter` to the command line."""
-    parser = commands.add_parser(
-        "nsenter",
-        help="run a program in the namespaces of another process",
-        description="Runs a program in the namespaces of another process, with the options and exit statuses of "
-        "nsenter(1).",
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `nsenter`."""
+    parser.description = (
+        "Runs a program in the namespaces of another process, with the options and exit statuses of nsenter(1)."
     )
     parser.run_program(short_values=True, failure=_FAILURE)
     parser.set_defaults(run=_run)

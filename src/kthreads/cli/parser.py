@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-__all__ = ["Parser"]
+__all__ = ["Parser", "positive"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -94,3 +94,10 @@ class Parser(argparse.ArgumentParser):
         """An option from its beginning, if only one begins so."""
         every = [each for action in self._actions for each in action.option_strings if each.startswith(option)]
         return every[0] if len(every) == 1 and option not in every else option
+
+
+def positive(text: str) -> int:
+    """The type of an argument that is a number from 1."""
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"not a number from 1: {text!r}")
+    return int(text)

@@ -7,12 +7,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Container, Iterable
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from kthreads.cli.parser import Parser
 from kthreads.namespaces.listing import KINDS, Member, Namespace, list_namespaces
 
 NAME = "kthreads ps"
@@ -121,14 +121,12 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def add_command(commands: Any) -> None:
-    """Adds `ps` to the command line."""
-    parser = commands.add_parser(
-        "ps",
-        help="show the tree of namespaces and who is in them",
-        description="Shows the namespaces of all processes below the user namespaces that own them, with who is in them: "
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `ps`."""
+    parser.description = (
+        "Shows the namespaces of all processes below the user namespaces that own them, with who is in them: "
         "a process where all its threads are, else the threads that are. Those of processes that you may not look into "
-        "are left out.",
+        "are left out."
     )
     parser.add_argument("pid", nargs="?", type=int, metavar="PID", help="only those that this process is in")
     parser.add_argument("-k", "--kind", action="append", choices=tuple(KINDS), help="only of this kind, and user")

@@ -12,6 +12,7 @@ from typing import Any
 
 from kthreads.cli.cgroup import Cgroup, Limits
 from kthreads.cli.execute import NOT_EXECUTABLE, NOT_FOUND
+from kthreads.cli.parser import Parser, positive
 from kthreads.errors import KThreadsError
 from kthreads.flags.clone_flags import CloneFlags
 from kthreads.processes.mounts import Bind, Dev, Mount, Tmpfs
@@ -153,12 +154,6 @@ def _cpus(text: str) -> float:
     return cpus
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"not a number from 1: {text!r}")
-    return int(text)
-
-
 def _pair(text: str) -> tuple[str, str]:
     name, _, value = text.partition("=")
     return (name, value) if "=" in text else (name, os.environ.get(name, ""))
@@ -171,15 +166,15 @@ def _user(text: str) -> tuple[int, int]:
     return int(uid), int(gid or uid)
 
 
-def add_command(commands: Any) -> None:
-    """Adds `run` to the command line."""
-    parser = commands.add_parser(
-        "run",
-        help="run a program in a small container",
-        description="Runs a program in namespaces of its own for mounts, host name, IPC, processes, cgroups, network and, "
-        "for an unprivileged user, users, as root of them without capabilities.",
-        epilog="Ends as the program ends: with its status, or 128 and the number of the signal; 127 when there is no such "
-        "program, 126 when it cannot be executed, 125 when the container could not be made.",
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `run`."""
+    parser.description = (
+        "Runs a program in namespaces of its own for mounts, host name, IPC, processes, cgroups, network and, "
+        "for an unprivileged user, users, as root of them without capabilities."
+    )
+    parser.epilog = (
+        "Ends as the program ends: with its status, or 128 and the number of the signal; 127 when there is no such "
+        "program, 126 when it cannot be executed, 125 when the container could not be made."
     )
     parser.run_program(short_values=False, failure=_FAILURE, required=True)
     parser.set_defaults(run=_run)
@@ -192,7 +187,7 @@ def add_command(commands: Any) -> None:
     add("--net", choices=("none", "host"), default="none", help="no network but a loopback, or the host's (none)")
     add("--memory", type=_bytes, metavar="SIZE", help="at most this much memory, such as 64M")
     add("--cpus", type=_cpus, metavar="N", help="at most N CPUs, such as 1.5")
-    add("--pids", type=_positive, metavar="N", help="at most N processes and threads")
+    add("--pids", type=positive, metavar="N", help="at most N processes and threads")
     add("-e", "--env", type=_pair, action="append", default=[], metavar="NAME[=VALUE]", help="a variable, or ours")
     add("-w", "--workdir", metavar="DIR", help="the program's working directory")
     add("-u", "--user", type=_user, metavar="UID[:GID]", help="who the program runs as")

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from kthreads.cli import execute, system
+from kthreads.cli.parser import Parser
 from kthreads.errors import KThreadsError
 from kthreads.flags.clone_flags import CloneFlags
 from kthreads.namespaces.enter import unshare
@@ -331,13 +332,9 @@ def _range(kind: str) -> Callable[[str], _Ranges]:
     return parse
 
 
-def add_command(commands: Any) -> None:
-    """Adds `unshare` to the command line."""
-    parser = commands.add_parser(
-        "unshare",
-        help="run a program in namespaces of its own",
-        description="Runs a program in namespaces of its own, with the options and exit statuses of unshare(1).",
-    )
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `unshare`."""
+    parser.description = "Runs a program in namespaces of its own, with the options and exit statuses of unshare(1)."
     parser.run_program(short_values=False, failure=_FAILURE)
     parser.set_defaults(run=_run, flags=CloneFlags(0), files={}, fork=False, kill_child=0)
     parser.set_defaults(map_user=None, map_group=None, map_users=None, map_groups=None, mount_proc=None)

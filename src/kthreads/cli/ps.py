@@ -1,4 +1,4 @@
-"""`kthreads ps`: the tree of namespaces, and who is in them."""
+"""`kthreads ps`: the tree of namespaces, and the processes in them."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _run(options: argparse.Namespace) -> int:
 def add_arguments(parser: Parser) -> None:
     """Adds the description and the options of `ps`."""
     parser.description = (
-        "Shows the namespaces of all processes below the user namespaces that own them, with who is in them: "
+        "Shows the namespaces of all processes below the user namespaces that own them, with the processes in them: "
         "a process where all its threads are, else the threads that are. Those of processes that you may not look into "
         "are left out."
     )

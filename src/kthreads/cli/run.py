@@ -124,9 +124,6 @@ def _run(options: argparse.Namespace) -> int:
         return _failure(error, options.program[0])
 
 
-# ---- The command line ------------------------------------------------------------------------------------------------
-
-
 def _bind(text: str) -> Bind:
     source, *rest = text.split(":")
     target = rest[0] if rest else source
@@ -190,7 +187,7 @@ def add_arguments(parser: Parser) -> None:
     add("--pids", type=positive, metavar="N", help="at most N processes and threads")
     add("-e", "--env", type=_pair, action="append", default=[], metavar="NAME[=VALUE]", help="a variable, or ours")
     add("-w", "--workdir", metavar="DIR", help="the program's working directory")
-    add("-u", "--user", type=_user, metavar="UID[:GID]", help="who the program runs as")
+    add("-u", "--user", type=_user, metavar="UID[:GID]", help="the user that runs the program")
     add("--userns", action="store_true", help="a user namespace, although you are root")
     add("--keep-capability", action="append", metavar="NAME", help="a capability that the program keeps, or all")
     add("--no-init", action="store_true", help="the program is process 1; else that is an init that reaps")

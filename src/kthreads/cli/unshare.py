@@ -45,9 +45,6 @@ _PROPAGATION = {
 }
 
 
-# ---- The parts of the work -----------------------------------------------------------------------------------------
-
-
 class _Outside:
     """A child that stays in the namespaces that the command came from, and does some work there when it is told to.
 
@@ -227,9 +224,6 @@ def _go(options: argparse.Namespace, uid: int, gid: int) -> NoReturn:
     execute.execute(NAME, options.program)
 
 
-# ---- The command line ------------------------------------------------------------------------------------------------
-
-
 class _Isolate(argparse.Action):
     """An option that adds a flag, and may name a file that is to keep the namespace."""
 
@@ -344,7 +338,14 @@ def add_arguments(parser: Parser) -> None:
     add("-f", "--fork", action="store_true", help="run the program as a child")
     add("--kill-child", nargs="?", type=_signal, metavar="SIGNAL", action=_KillChild, help="with us, kill the child")
     add("-r", "--map-root-user", nargs=0, action=_MapBoth, help="be root in a new user namespace")
-    add("-c", "--map-current-user", nargs=0, const="current", action=_MapBoth, help="be who you are in one")
+    add(
+        "-c",
+        "--map-current-user",
+        nargs=0,
+        const="current",
+        action=_MapBoth,
+        help="keep your user and group ids in one",
+    )
     for option, convert in (("--map-user", user), ("--map-group", group)):
         parse = parsed(convert)
         add(option, type=parse, metavar="ID", const=(CloneFlags.NEWUSER, None), action=_Imply, help="be ID in one")

@@ -1,4 +1,4 @@
-"""What the kernel looks at beside the flags: who asks, with which privileges, in which namespaces, on which kernel."""
+"""What the kernel looks at beside the flags: the caller, with which privileges, in which namespaces, on which kernel."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ FACTS = {
         "the child shares the descriptor table: what one opens or closes, the other has or lacks",
         "the child has a table of its own with the same open files in it: closing in one leaves the other's open",
         "A number such as 3 means an open file by way of the table. Sharing it lets one thread open a file and another "
-        "read it. With a table of its own a child can close everything before exec and disturb nobody; the open file "
+        "read it. With a table of its own a child can close everything before exec and disturb no other task; the open file "
         "behind both entries, with its position, stays one.",
         unshared="the thread gets its own descriptor table",
     ),
@@ -87,9 +87,9 @@ FACTS = {
     ),
     F.PTRACE: Fact(
         (2, 2),
-        "who traces the creator traces the child too",
+        "a process that traces the creator traces the child too",
         "the child is traced only where the tracer asked to follow clones",
-        "Debuggers use it to follow a program into its children. For anybody else it changes nothing.",
+        "Debuggers use it to follow a program into its children. For other programs it changes nothing.",
     ),
     F.VFORK: Fact(
         (2, 2),
@@ -103,12 +103,12 @@ FACTS = {
         (2, 3, 12),
         "the child's parent is the creator's parent: it is a sibling",
         "the creator is the parent: it is told of the end, and waits",
-        "The parent is who gets the exit signal and may wait. A helper that starts a program on behalf of its own "
+        "The parent is the process that gets the exit signal and may wait. A helper that starts a program on behalf of its own "
         "parent can leave without breaking that tie; container runtimes do.",
     ),
     F.THREAD: Fact(
         (2, 4),
-        "the child is a thread of the same process: same pid, ended by the same exit, waited for by nobody",
+        "the child is a thread of the same process: same pid, ended by the same exit, waited for by no process",
         "the child is a process: its own pid, its own end, a parent that waits",
         "POSIX wants one pid for all threads, kill to reach them as one, and exec and exit to end all. The kernel calls "
         "that a thread group. Its members need the same handlers and memory, cannot be waited for, and have no exit "
@@ -150,7 +150,7 @@ FACTS = {
     ),
     F.CHILD_CLEARTID: Fact(
         (2, 5, 49),
-        "as the child ends the kernel clears a word in its memory and wakes who waits on it (futex)",
+        "as the child ends the kernel clears a word in its memory and wakes a waiter on it (futex)",
         "the end leaves no trace in memory",
         "This is what pthread_join waits for: when the word is zero, the child no longer uses its stack, and it can be "
         "freed. No exit signal, no zombie, no wait.",
@@ -159,7 +159,7 @@ FACTS = {
         (2, 5, 32),
         "nothing: it has had no effect since Linux 2.6.2",
         "nothing",
-        "For a few versions it made a thread that signals nobody; musl still passes it to clone. clone3 refuses it, and "
+        "For a few versions it made a thread that signals no process; musl still passes it to clone. clone3 refuses it, and "
         "clone refuses it with CLONE_PIDFD, to be free to give it a new meaning.",
     ),
     F.UNTRACED: Fact(
@@ -222,7 +222,7 @@ FACTS = {
         (2, 6, 29),
         "a new network namespace: interfaces, addresses, routes, ports and firewall of its own; a loopback that is down",
         "the same network",
-        "With nothing but a loopback that is down, a child can reach nobody. A veth pair, with one end in each "
+        "With nothing but a loopback that is down, a child can reach no other machine or process. A veth pair, with one end in each "
         "namespace, connects it; abstract Unix sockets, too, belong to one namespace.",
         _ADMIN,
     ),
@@ -260,7 +260,7 @@ FACTS = {
     ),
     F.AUTOREAP: Fact(
         (7, 1),
-        "the kernel reaps the child as it ends: no zombie, no exit signal, nobody to wait",
+        "the kernel reaps the child as it ends: no zombie, no exit signal, and no process waits",
         "the child stays a zombie until its parent waits",
         "A library that starts a helper must not surprise a program whose own wait() would find it. A pidfd still "
         "tells of the end.",

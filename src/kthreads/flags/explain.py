@@ -60,7 +60,7 @@ class Explanation:
         cautions: what is allowed but useless or dangerous.
         nearest: the flags that come nearest and have no problem; None when no change of them helps.
         nearest_exit_signal: the exit signal to go with them.
-        callers: who passes exactly this.
+        callers: the functions that pass exactly this.
     """
 
     flags: CloneFlags
@@ -150,7 +150,7 @@ def explain(
         api: "clone", "clone3", "unshare" or "setns" (the types of the namespaces to enter).
         exit_signal: the signal that tells the parent of the child's end; that of `flags` when None.
         set_tid: whether the child is to have an id of the caller's choice.
-        situation: who calls; the calling thread when None.
+        situation: the caller; the calling thread when None.
 
     Raises:
         ValueError: for a text, a number or an api that means nothing.
@@ -170,9 +170,6 @@ def explain(
         nearest_exit_signal=0 if nearest is None else nearest.exit_signal,
         callers=callers(request.flags, request.exit_signal) if api in ("clone", "clone3") else (),
     )
-
-
-# ---- What the flags do ------------------------------------------------------------------------------------------
 
 
 def _effects(call: Request) -> Iterator[Effect]:
@@ -202,8 +199,6 @@ def _left_out(call: Request) -> Iterator[Effect]:
 def _effect(flag: CloneFlags, fact: Fact, words: str) -> Effect:
     return Effect(text(flag), flag, words, fact.since, fact.privilege, bool(flag & CLONE3_ONLY))
 
-
-# ---- The nearest combination -------------------------------------------------------------------------------------
 
 # What a change costs: what was asked for is kept rather than taken away, threads and namespaces above all.
 _ADDING, _REMOVING = 1, 3

@@ -67,16 +67,13 @@ def problems(request: Request, situation: Situation) -> Iterator[Problem]:
 
     Args:
         request: the call; its `api` is one of `APIS`.
-        situation: who calls, and where.
+        situation: the calling thread and where it runs.
     """
     bits = int(request.flags)
     for concerned, rule in _rules:
         problem = rule.judge(request, situation) if bits & concerned or concerned == _EVERY_BIT else None
         if problem is not None:
             yield problem
-
-
-# ---- The arguments as such --------------------------------------------------------------------------------------
 
 
 @_rule(("clone3",), ENOSYS)
@@ -148,7 +145,7 @@ def _no_exit_signal(call: Request, _: Situation) -> str | None:
     if not call.exit_signal or not call.has(F.THREAD | F.PARENT):
         return None
     if call.has(F.THREAD):
-        why = "CLONE_THREAD goes without an exit signal: the end of a thread is told to nobody"
+        why = "CLONE_THREAD goes without an exit signal: the kernel reports the end of a thread to no process"
     else:
         why = "CLONE_PARENT goes without an exit signal: the child has that of its creator"
     return f"{why}; leave {signal_text(call.exit_signal)} out"
@@ -159,9 +156,6 @@ def _one_place_for_pidfd_and_tid(call: Request, _: Situation) -> str | None:
     if not call.has_all(F.PIDFD | F.PARENT_SETTID):
         return None
     return "clone stores the pidfd where CLONE_PARENT_SETTID has the tid stored: choose one, or use clone3"
-
-
-# ---- copy_process: what goes together ---------------------------------------------------------------------------
 
 
 @_rule(_CLONES, EINVAL, remove=(F.FS, F.NEWNS | F.EMPTY_MNTNS))
@@ -199,7 +193,7 @@ def _handlers_with_memory(call: Request, _: Situation) -> str | None:
 def _init_has_no_siblings(call: Request, here: Situation) -> str | None:
     if not call.has(F.PARENT) or not here.pid_init:
         return None
-    return "CLONE_PARENT is refused to the init of a PID namespace: nobody would reap its sibling"
+    return "CLONE_PARENT is refused to the init of a PID namespace: no process would reap its sibling"
 
 
 @_rule(_CLONES, EINVAL, remove=(F.NEWUSER | F.NEWPID, F.THREAD))
@@ -249,7 +243,7 @@ def _supervision_is_of_processes(call: Request, _: Situation) -> str | None:
 def _nobody_waits_for_autoreap(call: Request, _: Situation) -> str | None:
     if not call.has(F.AUTOREAP) or not call.exit_signal:
         return None
-    return f"CLONE_AUTOREAP goes without an exit signal, as nobody waits: leave {signal_text(call.exit_signal)} out"
+    return f"CLONE_AUTOREAP goes without an exit signal, as no process waits: leave {signal_text(call.exit_signal)} out"
 
 
 @_rule(("clone3",), EINVAL, add=F.PIDFD | F.AUTOREAP, remove=(F.PIDFD_AUTOKILL,))
@@ -264,9 +258,6 @@ def _autokill_gains_no_privileges(call: Request, here: Situation) -> str | None:
     if not call.has(F.PIDFD_AUTOKILL) or call.has(F.NNP) or here.sys_admin:
         return None
     return "CLONE_PIDFD_AUTOKILL needs CAP_SYS_ADMIN or a child that gains no privileges: add CLONE_NNP"
-
-
-# ---- unshare and setns: what they take --------------------------------------------------------------------------
 
 
 @_rule(("unshare",), EINVAL, remove=(_other_than(_UNSHARE),))
@@ -307,9 +298,6 @@ def _setns_in_one_thread(call: Request, here: Situation) -> str | None:
         f"setns(CLONE_NEWUSER) needs a process with one thread, and this one has {here.threads}: "
         "enter the namespace in a child process"
     )
-
-
-# ---- Privileges and limits, in the order of copy_creds and copy_namespaces --------------------------------------
 
 
 @_rule(_MAKERS, EPERM, remove=(F.NEWUSER,))
@@ -356,7 +344,9 @@ def _setns_with_own_fs(call: Request, here: Situation) -> str | None:
     refused = call.has(F.NEWUSER) or (call.has(F.NEWNS) if call.has(NAMESPACES) == F.NEWNS else _NONE)
     if not refused or here.shares_fs is not True:
         return None
-    return f"setns({text(refused)}) needs a root and working directory that nobody shares: unshare(CLONE_FS) first"
+    return (
+        f"setns({text(refused)}) needs a root and working directory that no other task shares: unshare(CLONE_FS) first"
+    )
 
 
 # Kernels from 5.8 on did it, until "mount: refuse setns() with a shared fs_struct again" (Linux 6.12.117).
@@ -365,7 +355,7 @@ def _setns_moves_no_others(call: Request, here: Situation) -> str | None:
     if not call.has(F.NEWNS) or call.has(NAMESPACES) == F.NEWNS or here.shares_fs is not True:
         return None
     return (
-        "setns(CLONE_NEWNS) with other namespaces would move the root and working directory of all who share "
+        "setns(CLONE_NEWNS) with other namespaces would move the root and working directory of all tasks that share "
         "CLONE_FS: unshare(CLONE_FS) first"
     )
 

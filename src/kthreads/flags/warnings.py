@@ -130,7 +130,7 @@ _CAUTIONS: Sequence[tuple[Sequence[str], Callable[[Request], object], str]] = (
 
 
 def cautions(call: Request) -> Iterator[str]:
-    """What whoever makes this call should know."""
+    """The warnings that apply to this call."""
     for apis, applies, sentence in _CAUTIONS:
         if call.api in apis and applies(call):
             yield sentence

@@ -1,4 +1,4 @@
-"""Who the child is: thread or process, whose child, by which handle it is known, and who is told of its end."""
+"""What the child is: a thread or a process, the child of which process, its handle, and the process that is told of its end."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def pidfd(stage: Stage, variant: Variant) -> dict[str, object]:
     ],
 )
 def exit_signal(stage: Stage, variant: Variant) -> dict[str, object]:
-    """The exit signal: who is told, and how one waits."""
+    """The exit signal: the process that is told, and how it waits."""
     creator = stage.script()
     everything = stage.place(content=b"\xff" * 8)
     made = creator.clone(stage.script(), variant.flags, variant.exit_signal)

@@ -65,9 +65,7 @@ def before_setns(flags: CloneFlags) -> None:
 def no_return(flags: CloneFlags) -> str | None:
     """Why there is no way back from what is entered with flags; None where there is one."""
     if flags & CloneFlags.NEWUSER:
-        return (
-            "a user namespace cannot be left: that needs CAP_SYS_ADMIN in the one above, which is given up on entering"
-        )
+        return "a user namespace cannot be left: that needs CAP_SYS_ADMIN in the one above, which a thread loses as it enters"
     if flags & ~NAMESPACES:
         return (
             f"{text(flags & ~NAMESPACES)} cannot be left: the kernel has no call to share again what was unshared. "

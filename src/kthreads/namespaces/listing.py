@@ -1,4 +1,4 @@
-"""Namespaces: their kinds, and who is in which."""
+"""Namespaces: their kinds, and the threads in each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Namespace:
-    """A namespace and who is in it, as far as the caller may look."""
+    """A namespace and the threads in it, as far as the caller may look."""
 
     kind: str
     """One of `KINDS`, such as "net"."""
@@ -46,7 +46,7 @@ class Namespace:
     parent: int | None = None
     """The inode of the one above it, for PID and user namespaces (NS_GET_PARENT)."""
     uid: int | None = None
-    """For a user namespace, who made it, as a user id in the caller's (NS_GET_OWNER_UID)."""
+    """For a user namespace, the user that made it, as an id in the caller's (NS_GET_OWNER_UID)."""
 
     @property
     def flag(self) -> CloneFlags:
@@ -63,7 +63,7 @@ class Namespace:
 
 
 def list_namespaces(pid: int | None = None) -> tuple[Namespace, ...]:
-    """Who shares which namespaces with whom.
+    """The namespaces, and the threads that share each.
 
     Args:
         pid: of one process: the namespaces that its threads are in, with all others that are in them. None: those of

@@ -96,8 +96,6 @@ class Steps:
         self._slots += 1
         return self._slots - 1
 
-    # ---- Waiting, namespaces ------------------------------------------------------------------------------------
-
     def go(self) -> None:
         """Waits until the parent has done its part, such as the maps of ids."""
         self._add(lib.KT_STEP_GO, "wait for its parent")
@@ -127,8 +125,6 @@ class Steps:
         """Writes a text into a file that exists, such as one of /proc."""
         does = f"write {text!r} to {os.fsdecode(path)}"
         self._add(lib.KT_STEP_WRITE, does, path=self._string(path), text=self._string(text))
-
-    # ---- Mounts ---------------------------------------------------------------------------------------------------
 
     def mount(self, source: Path | None, target: Path, kind: str | None, flags: int, data: str | None = None) -> None:
         """mount(2)."""
@@ -187,8 +183,6 @@ class Steps:
         does = f"make the symbolic link {os.fsdecode(path)}"
         self._add(lib.KT_STEP_SYMLINK, does, path=self._string(path), text=self._string(target))
 
-    # ---- Place, descriptors ------------------------------------------------------------------------------------------
-
     def chdir(self, path: Path | int) -> None:
         """Changes to a folder, given by path or descriptor."""
         where = {"fd": path} if isinstance(path, int) else {"path": self._string(path)}
@@ -208,8 +202,6 @@ class Steps:
     def dup(self, fd: int, number: int) -> None:
         """Makes descriptor `number` a copy of `fd` that stays open; they may be the same."""
         self._add(lib.KT_STEP_DUP, f"pass descriptor {fd} on as {number}", fd=fd, number=number)
-
-    # ---- Who it is, what it may do -----------------------------------------------------------------------------------
 
     def setsid(self) -> None:
         self._add(lib.KT_STEP_SETSID, "make a session of its own")
@@ -231,7 +223,7 @@ class Steps:
 
     def capabilities(self, mask: int) -> None:
         """Keeps only these, in all sets, the bounding and ambient ones included."""
-        self._add(lib.KT_STEP_CAPABILITIES, "give up capabilities", flags=mask)
+        self._add(lib.KT_STEP_CAPABILITIES, "drop capabilities", flags=mask)
 
     def no_new_privs(self) -> None:
         self._add(lib.KT_STEP_NO_NEW_PRIVS, "set no_new_privs")

@@ -7,6 +7,28 @@ import os
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+__all__ = [
+    "KThreadsError",
+    "ThreadStateError",
+    "ThreadLimitError",
+    "ThreadMemoryError",
+    "FlagError",
+    "NamespaceError",
+    "UnsupportedError",
+    "LibcError",
+    "SettingError",
+    "ProcessStateError",
+    "ProcessStartError",
+    "ProcessNotFoundError",
+    "ProcessPermissionError",
+    "LibraryNotFoundError",
+    "SymbolNotFoundError",
+    "LibraryMismatchError",
+    "NativeError",
+    "LoopCancelledError",
+    "LoopTimeoutError",
+]
+
 
 class KThreadsError(Exception):
     """Base class of all exceptions that are kthreads' own. They can be pickled and copied, attributes included."""

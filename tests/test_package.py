@@ -110,3 +110,13 @@ def test_the_readme_links_to_what_exists():
 def test_the_versions_agree():
     assert f'version = "{kthreads.__version__}"' in (ROOT / "pyproject.toml").read_text()
     assert f"version: '{kthreads.__version__}'" in (ROOT / "meson.build").read_text()
+
+
+def test_pre_commit_and_ci_run_each_check_of_the_sources():
+    checks = set(re.findall(r"^    ([a-z-]+)\) ", (ROOT / "tools" / "lint").read_text(), re.MULTILINE))
+    hooks = set(re.findall(r"entry: tools/lint ([a-z-]+)", (ROOT / ".pre-commit-config.yaml").read_text()))
+    in_ci = {
+        word for line in re.findall(r"tools/lint (.*)", (ROOT / ".ci" / "run").read_text()) for word in line.split()
+    }
+    assert checks == hooks == in_ci
+    assert len(checks) == 5

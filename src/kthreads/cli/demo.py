@@ -98,7 +98,7 @@ class Worker:
 
 @dataclass
 class Run:
-    """One way to do the work: its wall time in seconds, the checksum of each part, and who did it."""
+    """One way to do the work: its wall time in seconds, the checksum of each part, and the threads that did it."""
 
     name: str
     seconds: float
@@ -255,9 +255,9 @@ def _speed_table(work: Work, runs: list[Run]) -> Table:
 def _story(work: Work, ours: Run) -> str:
     large, small = work.by_size()
     return (
-        f"{len(large)} parts of {len(work.paths)} files went to crc32 of {LIBRARY} on {len(ours.workers) - 1} kernel "
+        f"{len(large)} parts of {len(work.paths)} files were checksummed by crc32 of {LIBRARY} on {len(ours.workers) - 1} kernel "
         "threads that clone(2) made. They share memory, files and signal handlers with this process (the flags above), "
-        "have a libc descriptor of their own, and never took the GIL: Python was free to see to "
+        "have a libc descriptor of their own, and never took the GIL: Python checksummed "
         f"{len(small)} small files meanwhile. Each thread was parked after a part and started again for the next; "
         "crc32_combine put the parts of each file together, and zlib.crc32 agrees."
     )

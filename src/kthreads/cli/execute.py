@@ -38,7 +38,7 @@ def status_of(wait_status: int) -> int:
 
 
 def end_like(status: int) -> int:
-    """Ends this process by the signal that ended a child, so that who waits for it sees the same; returns a status that
+    """Ends this process by the signal that ended a child, so that its parent sees the same; returns a status that
     is none."""
     if status >= 0:
         return status

@@ -42,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
 def add_arguments(parser: Parser) -> None:
     """Adds the description and the options of `explain`."""
     parser.description = (
-        "Exit status: 0 for flags that the kernel would take from you here, 1 for others, 2 for bad usage."
+        "Exit status: 0 for flags that the kernel would accept from this caller, 1 for others, 2 for bad usage."
     )
     parser.add_argument(
         "flags",

@@ -61,7 +61,7 @@ def add_arguments(parser: Parser) -> None:
     """Adds the description and the options of `lab`."""
     parser.description = (
         "Each experiment makes the same child with and without a flag and prints what was seen. "
-        "Exit status: 1 when this machine allowed none of those asked for, 2 for an unknown name."
+        "Exit status: 1 if this machine allowed none of the requested experiments, 2 for an unknown name."
     )
     parser.add_argument("flags", nargs="*", metavar="FLAG", help=f"all when none is given: {', '.join(_all_names())}")
     parser.set_defaults(run=_run)

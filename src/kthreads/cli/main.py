@@ -14,9 +14,9 @@ from kthreads.cli.parser import Parser
 # The module of each command, which is imported when the command is asked for, and what it does.
 COMMANDS = {
     "demo": ("kthreads.cli.demo", "checksum files on one kernel thread per CPU"),
-    "doctor": ("kthreads.cli.doctor", "print what was discovered about kernel, libc and limits"),
+    "doctor": ("kthreads.cli.doctor", "report what was found of the kernel, the libc and the limits"),
     "bench": ("kthreads.cli.bench", "measure threads, regions and tasks beside their peers"),
-    "explain": ("kthreads.cli.explain", "say what flags of clone do, and why the kernel would refuse them"),
+    "explain": ("kthreads.cli.explain", "explain flags of clone, and why the kernel would refuse them"),
     "lab": ("kthreads.cli.lab", "show what a flag of clone does, by an experiment"),
     "unshare": ("kthreads.cli.unshare", "run a program in namespaces of its own"),
     "nsenter": ("kthreads.cli.nsenter", "run a program in the namespaces of another process"),

@@ -171,7 +171,7 @@ def _run(options: argparse.Namespace) -> NoReturn:
             with contextlib.suppress(PermissionError):
                 os.setgroups([])
                 dropped = True
-        # Who is in there already must not reach our program by /proc/PID/exe, and write to it (CVE-2019-5736).
+        # A process in the namespaces must not reach this program by /proc/PID/exe and write to it (CVE-2019-5736).
         system.set_not_dumpable()
         plan.enter()
         _move(plan, options.wdns)
@@ -211,4 +211,9 @@ def add_arguments(parser: Parser) -> None:
     directory.add_argument("-w", "--wd", nargs="?", const="", metavar="DIR", help="its working directory, or DIR")
     directory.add_argument("-W", "--wdns", metavar="DIR", help="DIR, as it is called in the namespaces")
     add("-e", "--env", action="store_true", help="its environment variables")
-    add("-F", "--no-fork", action="store_true", help="with --pid: the program itself stays in our PID namespace")
+    add(
+        "-F",
+        "--no-fork",
+        action="store_true",
+        help="with --pid: do not fork, so that the program stays in the caller's PID namespace",
+    )

@@ -19,7 +19,7 @@ class WriteError(Exception):
 
     def __init__(self, error: OSError) -> None:
         super().__init__(f"write error: {error.strerror}")
-        self.is_told = error.errno != errno.EPIPE  # whoever stops to read knows it
+        self.is_told = error.errno != errno.EPIPE  # a reader that has closed the pipe knows it
 
 
 class _Stream:
@@ -50,7 +50,7 @@ class _Stream:
             self._tell(error)
 
     def _tell(self, error: OSError) -> None:
-        """Nobody: it is where failures are told."""
+        """Does nothing: failures are reported to this stream."""
 
 
 class _Output(_Stream):
@@ -62,7 +62,7 @@ class Streams:
     """The standard streams of a command, as a context manager.
 
     Args:
-        own_process: whether the process is the command's own, so that nobody else uses its descriptors.
+        own_process: whether the process is the command's own, so that no other code uses its descriptors.
     """
 
     def __init__(self, *, own_process: bool) -> None:

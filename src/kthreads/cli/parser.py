@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             self.error(f"unrecognized option {unknown[0]}")
         if self._needs_program and not program:
-            self.error("say which program to run")
+            self.error("no program given: name it after the options")
         found.program = program
         return found, unknown
 

@@ -47,7 +47,7 @@ def _line(namespace: Namespace, count: int) -> Text:
     text = Text(str(namespace), "bold")
     if namespace.uid is not None:
         text.append(f" made by user {namespace.uid}", "default")
-    processes = f"{count} process{'es' if count != 1 else ''}" if count else "nobody"
+    processes = f"{count} process{'es' if count != 1 else ''}" if count else "no process"
     return text.append(f"  {processes}", "dim")
 
 
@@ -125,8 +125,8 @@ def add_arguments(parser: Parser) -> None:
     """Adds the description and the options of `ps`."""
     parser.description = (
         "Shows the namespaces of all processes below the user namespaces that own them, with the processes in them: "
-        "a process where all its threads are, else the threads that are. Those of processes that you may not look into "
-        "are left out."
+        "a process where all its threads are, else the threads that are. Namespaces of processes that you may not "
+        "inspect are left out."
     )
     parser.add_argument("pid", nargs="?", type=int, metavar="PID", help="only those that this process is in")
     parser.add_argument("-k", "--kind", action="append", choices=tuple(KINDS), help="only of this kind, and user")
@@ -135,6 +135,6 @@ def add_arguments(parser: Parser) -> None:
         "-a",
         "--all",
         action="store_true",
-        help="show all processes, also where we are ourselves",
+        help="also show the processes in the caller's own namespaces",
     )
     parser.set_defaults(run=_run)

@@ -263,7 +263,7 @@ class _Ranges:
         self.inside, self.outside, self.count = numbers if len(colons) == 3 else (numbers[1], numbers[0], numbers[2])
 
     def with_own(self, single: int | None, own: int) -> tuple[tuple[int, int, int], ...]:
-        """The range with one's own id put in as `single`; those from there on move up by one."""
+        """The range with the caller's id put in as `single`; the ids from there on move up by one."""
         before = self.count if single is None else min(max(single - self.inside, 0), self.count)
         rows = [(self.inside, self.outside, before)]
         if single is not None:
@@ -336,7 +336,14 @@ def add_arguments(parser: Parser) -> None:
     for kind, (letter, name, what) in _OPTIONS.items():
         add(letter, name, dest=kind, nargs="?", metavar="FILE", action=_Isolate, help=f"{what}; FILE keeps it")
     add("-f", "--fork", action="store_true", help="run the program as a child")
-    add("--kill-child", nargs="?", type=_signal, metavar="SIGNAL", action=_KillChild, help="with us, kill the child")
+    add(
+        "--kill-child",
+        nargs="?",
+        type=_signal,
+        metavar="SIGNAL",
+        action=_KillChild,
+        help="kill the child when this command ends",
+    )
     add("-r", "--map-root-user", nargs=0, action=_MapBoth, help="be root in a new user namespace")
     add(
         "-c",

@@ -110,7 +110,7 @@ def _exception(problem: Problem) -> Exception:
 def _advice(code: int, flags: CloneFlags) -> str:
     """What the kernel may have meant where no rule says it."""
     if code == errno.EPERM and flags & F.NEWUSER:
-        return "; no user namespace is to be had: in a chroot, behind seccomp, or by rule of a security module"
+        return "; this process cannot create a user namespace: it is in a chroot, or seccomp or a security module forbids it"
     if code == errno.ENOSPC:
         return "; a limit in /proc/sys/user/max_*_namespaces is reached, or namespaces are nested too deeply (32)"
     if code == errno.EAGAIN:

@@ -73,8 +73,8 @@ FACTS = {
         (2, 0),
         "the child shares the table of signal handlers: sigaction in one holds for both",
         "the child has its own table of signal handlers, which begins as a copy",
-        "A handler is the address of a function, so a shared table makes sense with shared memory only. What is "
-        "blocked and what is pending stays each one's own. A program that installs a handler for SIGINT expects it to "
+        "A handler is the address of a function, so a shared table makes sense with shared memory only. Each "
+        "keeps its own blocked and pending signals. A program that installs a handler for SIGINT expects it to "
         "hold on all its threads: hence CLONE_THREAD requires this flag.",
         unshared="the caller must not share its signal handlers: unshare cannot copy them",
     ),
@@ -82,7 +82,7 @@ FACTS = {
         (5, 2),
         "the creator gets a descriptor that means the child, and this child alone, until it is closed",
         "the creator knows the child by its number, which the kernel gives to another one after the child was waited for",
-        "A pid can be used again, so a kill that comes late may hit a stranger. A pidfd cannot: it can be polled for "
+        "A pid can be used again, so a kill that comes late may reach another process. A pidfd cannot: it can be polled for "
         "the end, signalled, waited for and handed to another process, whatever the exit signal was.",
     ),
     F.PTRACE: Fact(

@@ -44,7 +44,7 @@ CALLERS = {
     "go": Caller("clone", _IN_PROCESS, 0, "Go, src/runtime/os_linux.go: a new M"),
     "kthreads.Thread": Caller("clone", _PTHREAD | F.CHILD_SETTID, 0, "kthreads, csrc/thread/start.c"),
 }
-"""Who passes what, by name."""
+"""The functions that call clone, by name, and the flags that they pass."""
 
 
 def callers(flags: CloneFlags, exit_signal: int) -> tuple[str, ...]:

@@ -31,14 +31,14 @@ _CAUTIONS: Sequence[tuple[Sequence[str], Callable[[Request], object], str]] = (
     (
         _CLONES,
         lambda call: call.has(F.VM | F.VFORK | F.THREAD) == F.VM,
-        "CLONE_VM without CLONE_THREAD: two processes on one heap; fit for native functions that keep to themselves, "
+        "CLONE_VM without CLONE_THREAD: two processes on one heap; suitable for native functions that change no shared state, "
         "never for Python code",
     ),
     (
         _CLONES,
         lambda call: not call.has(F.VM),
         "without CLONE_VM this is a fork: locks that other threads hold stay locked in the child, so Python code in it "
-        "needs the interpreter's fork hooks, and other code may make system calls alone",
+        "needs the interpreter's fork hooks, and other code may only make system calls",
     ),
     (
         _CLONES,
@@ -48,8 +48,8 @@ _CAUTIONS: Sequence[tuple[Sequence[str], Callable[[Request], object], str]] = (
     (
         _CLONES,
         lambda call: call.has(F.VM | F.VFORK) == F.VM | F.VFORK,
-        "CLONE_VM with CLONE_VFORK: until it executes a program the child may change nothing that its creator goes on "
-        "to use",
+        "CLONE_VM with CLONE_VFORK: until it executes a program the child must not change anything that its creator "
+        "uses afterwards",
     ),
     (
         _CLONES,

@@ -137,7 +137,7 @@ def _from_ctypes(obj: Any, stated: Signature | None) -> NativeFunction:
     has_restype = hasattr(type(obj), "_argtypes_") or any(held is obj.restype for held in gc.get_referents(obj))
     if stated is None and (obj.argtypes is None or not has_restype):
         missing = " and no ".join(["argtypes"] * (obj.argtypes is None) + ["restype"] * (not has_restype))
-        raise TypeError(f"the ctypes function {name or obj} declares no {missing}: set that, or pass signature=")
+        raise TypeError(f"the ctypes function {name or obj} declares no {missing}: set it, or pass signature=")
     if stated is not None and obj.argtypes is None:
         return NativeFunction(address, stated, name=name, owner=obj)
     result = from_ctypes(obj.restype) if has_restype or stated is None else stated.result

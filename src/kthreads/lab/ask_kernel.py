@@ -112,5 +112,5 @@ class _Company:
         self._maker("reap")
         outer = self._stage.script(4)
         outer.clone(self._maker, self._flags, signal.SIGCHLD)
-        outer("reap")  # who was made with CLONE_PARENT, too
+        outer("reap")  # also a child made with CLONE_PARENT
         self._stage.play(outer)

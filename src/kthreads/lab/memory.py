@@ -1,4 +1,4 @@
-"""What lies in memory: memory itself, the thread pointer, ids stored by the kernel, and who stands still meanwhile."""
+"""What lies in memory: memory itself, the thread pointer, ids stored by the kernel, and whether the creator stands still."""
 
 from __future__ import annotations
 
@@ -117,6 +117,6 @@ def child_cleartid(stage: Stage, variant: Variant) -> dict[str, object]:
     found = creator("load", word)
     play(stage, creator, made, variant)
     return {
-        "a futex wait for 0 in it": "ends" if waited.result == 0 else "goes on (given up)",
+        "a futex wait for 0 in it": "ends" if waited.result == 0 else "does not end (timed out)",
         "the word afterwards": found.result,
     }

@@ -72,7 +72,7 @@ class _World:
 
 
 def _name(stage: Stage, script: Script, kind: str) -> Place:
-    """The identity of a namespace of who takes the step, such as uts:[4026531838]."""
+    """The identity of a namespace of the process that takes the step, such as uts:[4026531838]."""
     found = stage.place(64)
     script("readlinkat", _AT_FDCWD, f"/proc/self/ns/{kind}", found, 63)
     return found

@@ -131,4 +131,4 @@ def io(stage: Stage, variant: Variant) -> dict[str, object]:
 
 def _possible(step: Step, what: str) -> None:
     if step.result < 0:
-        raise Missing(f"this kernel has no {what} for us: {errno.errorcode[-step.result]}")
+        raise Missing(f"this kernel has no {what} for this process: {errno.errorcode[-step.result]}")

@@ -1,4 +1,4 @@
-"""Namespaces: which there are and who is in them, and how the caller enters or leaves one.
+"""Namespaces: which there are, which processes are in them, and how the caller enters or leaves one.
 
 May use flags.
 """

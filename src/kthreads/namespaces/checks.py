@@ -90,5 +90,5 @@ def setns_error(code: int, flags: CloneFlags, name: str) -> Exception:
             f"setns(2) takes a process from Linux 5.8 on: enter its namespaces one by one, /proc/PID/ns/... of {name}"
         )
     if code == errno.EINVAL and flags & CloneFlags.NEWPID:
-        return FlagError(f"only one's own PID namespace or one below it can be entered; {name} has another", code)
+        return FlagError(f"a thread can enter only its own PID namespace or one below it; {name} has another", code)
     return refused(code, flags, "setns")

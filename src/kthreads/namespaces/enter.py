@@ -98,7 +98,7 @@ class Entry:
     """An entry of one thread into other namespaces, made by `unshare` or `setns`, and the way back.
 
     As a context manager it leaves at the end of the block. It holds a descriptor for each namespace that the thread
-    came from, and closes them when it has left or nobody holds it any more.
+    came from, and closes them when it has left or the program no longer holds it.
 
     Attributes:
         flags: what was entered, as `CloneFlags`.

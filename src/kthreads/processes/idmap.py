@@ -31,7 +31,7 @@ class IdMap:
         """The map that is meant; None is "current".
 
         Raises:
-            ValueError: it makes no sense.
+            ValueError: it is invalid.
         """
         own = os.geteuid() if kind == "uid" else os.getegid()
         if given is None or given == "current":
@@ -82,7 +82,7 @@ class IdMap:
         program = shutil.which(name)
         if program is None:
             raise UnsupportedError(
-                f"a map of more than our own id needs privilege or the program {name} (package uidmap)"
+                f"a map of more than the caller's id needs privilege or the program {name} (package uidmap)"
             )
         numbers = [str(number) for row in self.ranges for number in row]
         done = subprocess.run([program, str(pid), *numbers], stderr=subprocess.PIPE, text=True, check=False)

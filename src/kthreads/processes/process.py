@@ -310,5 +310,5 @@ def _refuse_what_has_no_effect(runs_function: bool, arguments: tuple[Any, ...], 
     for name in ("executable", "shell", "env"):
         if runs_function and popen.get(name) not in (None, False):
             raise ValueError(
-                f"{name}= is for programs: a function is called as it is, with the environment that we have"
+                f"{name}= is for programs: a function is called as it is, with the environment of this process"
             )

@@ -39,7 +39,7 @@ unregister = registered.discard
 
 
 def unregister_ended() -> None:
-    """Removes the threads that have ended and that nobody joined."""
+    """Removes the threads that have ended and that were not joined."""
     for thread in registered.copy():
         if thread.has_ended():
             unregister(thread)  # has_ended() did so already, unless an exception interrupted it

@@ -30,7 +30,7 @@ BACKENDS = {
 _SANITIZED = bool(lib.kt_sanitized())
 _PYTHON_STACK_SIZE = 8 << 20  # where RLIMIT_STACK is unlimited; glibc's own default elsewhere
 
-# Most threads have the same settings. Nobody changes settings once they are made, so all such threads share one object.
+# Most threads have the same settings. Settings never change once they are made, so all such threads share one object.
 _plain_settings: dict[tuple[int | None, bool, str, bool, bool], ThreadSettings] = {}
 
 
@@ -69,7 +69,7 @@ class ThreadSettings:
         """The settings from arguments of `Thread`.
 
         Raises:
-            ValueError, TypeError: a setting makes no sense.
+            ValueError, TypeError: a setting is invalid.
         """
         altstack = faulthandler.is_enabled()
         if stack_size is not None:

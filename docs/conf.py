@@ -13,4 +13,8 @@ napoleon_use_rtype = False
 napoleon_attr_annotations = False
 myst_heading_anchors = 3
 # Exceptions of the standard library's modules, whose documentation is not read here.
-nitpick_ignore = [("py:exc", "concurrent.futures.CancelledError"), ("py:exc", "queue.Full")]
+nitpick_ignore = [
+    ("py:exc", "subprocess.TimeoutExpired"),
+    ("py:exc", "concurrent.futures.CancelledError"),
+    ("py:exc", "queue.Full"),
+]

@@ -89,9 +89,6 @@ def memory_limits() -> list[Limit]:
     ]
 
 
-# ---- CPUs --------------------------------------------------------------------------------------------------------------
-
-
 def _quota_of(directory: Path) -> float | None:
     """CPUs that a cgroup may use by its quota (cgroup v2 cpu.max; v1 cpu.cfs_quota_us); None without a limit."""
     text = _read(directory / "cpu.max")
@@ -179,9 +176,6 @@ def check_workers(what: str, count: Any) -> int:
     if not 1 <= count <= lib.KT_POOL_WORKERS_MAX:
         raise ValueError(f"{what} must be from 1 to {lib.KT_POOL_WORKERS_MAX}, not {count}")
     return count
-
-
-# ---- As text -----------------------------------------------------------------------------------------------------------
 
 
 def describe() -> str:

@@ -60,9 +60,6 @@ def test_python_has_no_circles():
     assert circles(uses_of_python()) == []
 
 
-# ---- The test itself -------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("text", "name"),
     [

@@ -1,6 +1,6 @@
 /* File descriptors with numbers above the standard ones. */
-#ifndef KT_LIFT_H
-#define KT_LIFT_H
+#ifndef KT_FD_H
+#define KT_FD_H
 
 #include "base/syscall.h"
 

@@ -34,7 +34,7 @@ void kt__reset_in_child(enum kt__reset what, void (*reset)(void))
 
 /* Resets the engine's state in a child of a fork. The first call in the child finds out by the pid that it is
  * one. */
-static void reset_if_child(void)
+static __attribute__((noinline, cold)) void reset_if_child(void)
 {
     pid_t self = getpid();
     if (self != fork_now.parent) {

@@ -1,6 +1,6 @@
 /* Which features the running kernel has and this process may use. */
-#ifndef KT_KERNEL_H
-#define KT_KERNEL_H
+#ifndef KT_KERNEL_FEATURES_H
+#define KT_KERNEL_FEATURES_H
 
 #include <stdbool.h>
 #include <stdint.h>

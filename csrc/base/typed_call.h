@@ -1,6 +1,6 @@
 /* Typed calls that need no libc on the calling thread. */
-#ifndef KT_CALL_H
-#define KT_CALL_H
+#ifndef KT_TYPED_CALL_H
+#define KT_TYPED_CALL_H
 
 #include <kthreads/kthreads.h>
 

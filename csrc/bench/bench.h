@@ -109,7 +109,7 @@ int kt_bench_pool_run(int32_t suite, kt_bench_pool *pool, const kt_bench_request
 
 /* ---- Peers in C++ ----------------------------------------------------------------------------------- */
 
-/* Opens a shared library built from peers/std_thread.cpp or peers/tbb.cpp. Returns 0, or -ENOENT when it
- * cannot be opened: kt_bench_shim_error() returns the reason. */
+/* Opens a shared library built from bench/measure/cpp/std_thread.cpp or bench/measure/cpp/tbb.cpp. Returns 0,
+ * or -ENOENT when it cannot be opened: kt_bench_shim_error() returns the reason. */
 int kt_bench_shim(const char *path);
 const char *kt_bench_shim_error(void);

@@ -1,6 +1,6 @@
 /* The initial values of thread-local variables. */
-#ifndef KT_IMAGES_H
-#define KT_IMAGES_H
+#ifndef KT_TLS_IMAGES_H
+#define KT_TLS_IMAGES_H
 
 #include <stdbool.h>
 

@@ -19,7 +19,7 @@ enum {
 };
 
 /* The memory orders are relaxed: a share holds only numbers of units, and the opening of the gate has
- * published all that they refer to. ABA does no harm: a word that has changed and changed back refers to the
+ * published all that they refer to. A word that has changed and changed back refers to the
  * same units, which no thread has run. */
 static uint64_t share(uint64_t begin, uint64_t end)
 {

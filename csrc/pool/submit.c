@@ -18,8 +18,10 @@ int64_t kt_pool_submit(kt_pool *pool, kt_task *const *tasks, size_t count, int64
         tasks[queued]->met = queued < atomic_load_explicit(&pool->spinning, memory_order_relaxed);
         atomic_store_explicit(kt__task_state(tasks[queued]), KT_TASK_QUEUED, memory_order_relaxed);
         kt__count_unfinished(pool, 1);
-        rc = deadline == 0 ? (kt__queue_put(pool, tasks[queued]) ? 0 : -EAGAIN)
-                           : kt__queue_put_or_wait(pool, tasks[queued], deadline);
+        rc = 0;
+        if (!kt__queue_put(pool, tasks[queued])) {
+            rc = deadline == 0 ? -EAGAIN : kt__queue_put_or_wait(pool, tasks[queued], deadline);
+        }
         if (rc == 0) {
             queued++;
             /* A spinning worker finds the task by itself. A woken worker wakes another while there is

@@ -15,10 +15,11 @@
  *
  *             the thread            the next starter         the next starter
  *     ACTIVE ------------> ENDED -------------------> TAKEN ------------------> ACTIVE
- *        |                   |     under the lock             after filling in
- *        | the thread        | kt_trim, under the lock        the call (release)
- *        v                   v
- *     LEAVING             DISMISSED
+ *        |                  | |     under the lock             after filling in
+ *        | the thread       | |                                the call (release)
+ *        v                  | +--> DISMISSED                   kt_trim, under the lock
+ *     LEAVING               +----> ENDED, `retired`            the thread, when its wait in the lot times
+ *                                                              out, under the lock; it ends
  *
  *   The thread sets ENDED or LEAVING by a sequentially consistent store, without a lock (end_run). After
  *   LEAVING a waiter waits for `word`.
@@ -26,17 +27,22 @@
  * `claim`: which thread recycles the record.
  *
  *     OWNER --kt_thread_join--> JOINING --> JOINED             compare-and-swap; back to OWNER at a timeout
- *       |
- *       | kt_thread_free, kt_thread_detach: under the lock
- *       v
+ *       |                                     |
+ *       +-------------------------------------+--> recycled    kt_thread_free, if `word` is 0
+ *       |                                     |
+ *       +-----------------+-------------------+                kt_thread_free, kt_thread_detach, locked
+ *                         v
  *     DETACHED ----> PARKED       a reusable thread whose run has ended: under the lock, by the later of
  *       |              |          the thread that ends the run and the owner that frees the handle
- *       |              +--------> OWNER, by the next starter, under the lock
- *       |              |
+ *       |              +--------> OWNER, by the next starter, which has taken the thread out of the lot under
+ *       |              |          the lock and set TAKEN: no other thread touches the record then
  *       +--------------+--------> ABANDONED --> recycled, by a later start or kt_trim, once `word` is 0
  *
+ *   In a forked child every thread but the one that forked has `word` and `run` 0. Its record becomes
+ *   ABANDONED if it was PARKED or DETACHED (registry.c).
+ *
  * `setup`: KT_SETUP_PENDING until the thread has made the settings that can fail, then 0 or a negative errno
- * value. The thread stores it (release); the starter waits for it.
+ *   value. The thread stores it (release); the starter waits for it.
  *
  * `starting`: the starter sets it before the thread runs, and clears it when it no longer uses the record. */
 #ifndef KT_THREAD_H

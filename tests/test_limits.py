@@ -7,7 +7,7 @@ import os
 import pytest
 
 import kthreads
-from kthreads import cgroups, limits
+from kthreads import limits, procfs
 
 
 @pytest.fixture
@@ -20,7 +20,9 @@ def cgroup(tmp_path, monkeypatch):
         f"31 23 0:28 / {tmp_path} rw,relatime - cgroup2 cgroup2 rw",
         f"32 23 0:29 / {tmp_path / 'cpu,cpuacct'} rw,relatime - cgroup cgroup rw,cpu,cpuacct",
     ]
-    monkeypatch.setattr(cgroups, "_lines", lambda path: lines if path == "/proc/self/cgroup" else mounts)
+    files = {"/proc/self/cgroup": lines, "/proc/self/mountinfo": mounts}
+    read = procfs.read
+    monkeypatch.setattr(procfs, "read", lambda path: "\n".join(files[path]) if path in files else read(path))
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
     return lambda path, text: (tmp_path / path).write_text(text), lines
 

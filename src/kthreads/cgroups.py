@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from kthreads import procfs
+
 __all__ = ["Cgroup", "memberships", "of_version_2"]
 
 _MEMBERSHIPS, _MOUNTS = "/proc/self/cgroup", "/proc/self/mountinfo"
@@ -33,7 +35,7 @@ def memberships() -> list[Cgroup]:
     """The cgroups of this process in the hierarchies that are mounted."""
     mounts = _mounts()
     found = []
-    for line in _lines(_MEMBERSHIPS):
+    for line in procfs.read(_MEMBERSHIPS).splitlines():
         _, names, path = line.split(":", 2)
         controllers = frozenset(filter(None, names.split(",")))
         mount = next((point for of, point in mounts if controllers <= of and bool(controllers) == bool(of)), None)
@@ -50,7 +52,7 @@ def of_version_2() -> Cgroup | None:
 def _mounts() -> list[tuple[frozenset[str], Path]]:
     """The controllers and the mount point of each mounted hierarchy (proc(5), mountinfo)."""
     found: list[tuple[frozenset[str], Path]] = []
-    for line in _lines(_MOUNTS):
+    for line in procfs.read(_MOUNTS).splitlines():
         fields, _, rest = line.partition(" - ")
         kind, _, options = rest.split(" ", 2)
         point = Path(fields.split()[4])
@@ -59,10 +61,3 @@ def _mounts() -> list[tuple[frozenset[str], Path]]:
         elif kind == "cgroup":
             found.append((frozenset(options.split(",")) - {"rw", "ro"}, point))
     return found
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text().splitlines()
-    except OSError:
-        return []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kthreads import cgroups
+from kthreads import cgroups, procfs
 from kthreads._native import lib
 
 
@@ -26,25 +26,18 @@ class Limit:
         return f"{self.name} {most}" if self.used is None else f"{self.name} {self.used:,} of {most}"
 
 
-def _read(path: str | Path) -> str | None:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return None
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isdigit() else None
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
 
 
 def _threads_of_system() -> int | None:
-    fields = (_read("/proc/loadavg") or "").split()
+    fields = procfs.read("/proc/loadavg").split()
     return _number(fields[3].partition("/")[2]) if len(fields) > 3 else None
 
 
 def _threads_of_user() -> int | None:
     """Threads of this process: the least that RLIMIT_NPROC counts."""
-    for line in (_read("/proc/self/status") or "").splitlines():
+    for line in procfs.read("/proc/self/status").splitlines():
         if line.startswith("Threads:"):
             return _number(line.split()[1])
     return None
@@ -57,9 +50,9 @@ def _pids_cgroups() -> list[Limit]:
         if cgroup.controllers and "pids" not in cgroup.controllers:
             continue
         for folder in cgroup.folders:
-            most = _number(_read(folder / "pids.max"))
+            most = _number(procfs.read(folder / "pids.max"))
             if most is not None:
-                found.append(Limit(f"pids.max of cgroup {folder}", _number(_read(folder / "pids.current")), most))
+                found.append(Limit(f"pids.max of cgroup {folder}", _number(procfs.read(folder / "pids.current")), most))
     return found
 
 
@@ -69,21 +62,21 @@ def limits() -> list[Limit]:
     threads = _threads_of_system()
     return [
         Limit("RLIMIT_NPROC", _threads_of_user(), None if soft == resource.RLIM_INFINITY else soft),
-        Limit("threads-max", threads, _number(_read("/proc/sys/kernel/threads-max"))),
-        Limit("pid_max", threads, _number(_read("/proc/sys/kernel/pid_max"))),
+        Limit("threads-max", threads, _number(procfs.read("/proc/sys/kernel/threads-max"))),
+        Limit("pid_max", threads, _number(procfs.read("/proc/sys/kernel/pid_max"))),
         *_pids_cgroups(),
     ]
 
 
 def memory_limits() -> list[Limit]:
     """The limits on mappings and address space (mmap(2), ENOMEM)."""
-    maps = _read("/proc/self/maps")
+    maps = procfs.read("/proc/self/maps")
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     return [
         Limit(
             "max_map_count",
-            None if maps is None else maps.count("\n") + 1,
-            _number(_read("/proc/sys/vm/max_map_count")),
+            maps.count("\n") + 1 if maps else None,
+            _number(procfs.read("/proc/sys/vm/max_map_count")),
         ),
         Limit("RLIMIT_AS", None, None if soft == resource.RLIM_INFINITY else soft),
     ]
@@ -91,11 +84,11 @@ def memory_limits() -> list[Limit]:
 
 def _quota_of(directory: Path) -> float | None:
     """CPUs that a cgroup may use by its quota (cgroup v2 cpu.max; v1 cpu.cfs_quota_us); None without a limit."""
-    text = _read(directory / "cpu.max")
-    if text is not None:
+    text = procfs.read(directory / "cpu.max")
+    if text:
         quota, _, period = text.partition(" ")
     else:
-        quota, period = _read(directory / "cpu.cfs_quota_us") or "", _read(directory / "cpu.cfs_period_us") or ""
+        quota, period = procfs.read(directory / "cpu.cfs_quota_us"), procfs.read(directory / "cpu.cfs_period_us")
     if not (quota.isdigit() and period.isdigit() and int(period) > 0):
         return None
     return int(quota) / int(period)

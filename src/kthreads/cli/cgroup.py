@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kthreads import cgroups, deadline
+from kthreads import cgroups, deadline, procfs
 from kthreads.errors import UnsupportedError
 
 __all__ = ["Cgroup", "Limits"]
@@ -85,10 +85,7 @@ class Cgroup:
 
 
 def _words(path: Path) -> set[str]:
-    try:
-        return set(path.read_text().split())
-    except OSError:
-        return set()
+    return set(procfs.read(path).split())
 
 
 def _own_folders() -> list[Path]:

@@ -7,6 +7,7 @@ import re
 from functools import cached_property
 from typing import Any
 
+from kthreads import procfs
 from kthreads.flags.clone_flags import KINDS, CloneFlags
 
 __all__ = ["Situation"]
@@ -53,7 +54,7 @@ class Situation:
     @cached_property
     def user_namespaces(self) -> bool:
         """Whether it may make a user namespace (kernel.unprivileged_userns_clone, a sysctl of Debian)."""
-        return _text("/proc/sys/kernel/unprivileged_userns_clone").strip() != "0" or self.sys_admin
+        return procfs.read("/proc/sys/kernel/unprivileged_userns_clone") != "0" or self.sys_admin
 
     @cached_property
     def pid_init(self) -> bool:
@@ -85,29 +86,17 @@ class Situation:
         """The namespaces of which /proc/sys/user allows none."""
         none = CloneFlags(0)
         for kind, flag in KINDS.items():
-            if _text(f"/proc/sys/user/max_{kind}_namespaces").strip() == "0":
+            if procfs.read(f"/proc/sys/user/max_{kind}_namespaces") == "0":
                 none |= flag
         return none
 
     @cached_property
     def _status(self) -> str:
-        return _text("/proc/thread-self/status")
+        return procfs.read("/proc/thread-self/status")
 
     def _can(self, capability: int) -> bool:
         effective = _field(self._status, "CapEff")
         return effective is None or bool(int(effective, 16) >> capability & 1)
-
-
-def _text(path: str) -> str:
-    """A small file of /proc; empty where it is not there. Cheaper than open(): this is on the way to each process."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        return os.read(descriptor, 8192).decode(errors="replace")
-    finally:
-        os.close(descriptor)
 
 
 def _field(status: str, name: str) -> str | None:

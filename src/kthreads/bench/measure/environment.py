@@ -9,38 +9,31 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from kthreads import limits
+from kthreads import limits, procfs
 from kthreads._native import ffi, lib
 
 SPIN_SETTINGS = ("OMP_", "GOMP_", "KMP_", "TBB_", "GLIBC_TUNABLES", "NUMBA_", "KTHREADS_")
 LIBRARIES = {"libgomp": "libgomp.so", "libomp": "libomp.so", "pthreadpool": "libpthreadpool.so", "tbb": "libtbb.so"}
 
 
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return ""
-
-
 def cpu_model() -> str:
     """The name of the CPU in /proc/cpuinfo; where that has none (aarch64), the architecture."""
-    lines = _read("/proc/cpuinfo").splitlines()
+    lines = procfs.read("/proc/cpuinfo").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
 
 
 def _governor() -> str:
-    return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "not exposed"
+    return procfs.read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "not exposed"
 
 
 def _virtual() -> bool:
-    return "hypervisor" in _read("/proc/cpuinfo").split()
+    return "hypervisor" in procfs.read("/proc/cpuinfo").split()
 
 
 def loaded_libraries() -> dict[str, str]:
     """The names of the files of the peers' libraries that this process has loaded."""
-    paths = {line.split()[-1] for line in _read("/proc/self/maps").splitlines() if ".so" in line}
+    paths = {line.split()[-1] for line in procfs.read("/proc/self/maps").splitlines() if ".so" in line}
     names = {peer: [Path(path).name for path in sorted(paths) if start in path] for peer, start in LIBRARIES.items()}
     return {peer: found[0] for peer, found in names.items() if found}
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from kthreads import cgroups
+from kthreads import cgroups, procfs
 
 
 def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None
+    text = procfs.read(path)
+    return int(text) if text.isdigit() else None
 
 
 def _fields(path: str, names: tuple[str, ...]) -> dict[str, int]:
     """The values of lines ``Name: 12 kB`` of a file, in bytes."""
     found = {}
-    for line in Path(path).read_text().splitlines():
+    for line in procfs.read(path).splitlines():
         name, _, rest = line.partition(":")
         if name in names:
             found[name] = int(rest.split()[0]) * 1024
@@ -42,7 +40,7 @@ def now() -> dict[str, float]:
     "machine" (less what is available, so that differences count), and "cgroup" where the process's cgroup counts memory."""
     status = _fields("/proc/self/status", ("VmPTE",))
     machine = _fields("/proc/meminfo", ("KernelStack", "MemAvailable"))
-    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+    resident = int(procfs.read("/proc/self/statm").split()[1]) * os.sysconf("SC_PAGESIZE")
     found = {
         "resident": resident,
         "page tables": status.get("VmPTE", 0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 import re
 import shutil
@@ -44,6 +45,18 @@ def test_all_names_what_is_there_in_order():
 def test_what_is_public_says_what_it_is(name):
     item = getattr(kthreads, name)
     assert callable(item) is False or item.__doc__
+
+
+PUBLIC_MODULES = ("errors", "flags", "memory", "mounts", "namespaces", "pools", "processes", "threads")
+
+
+@pytest.mark.parametrize("module", PUBLIC_MODULES)
+def test_what_a_public_module_names_is_there_and_in_the_reference(module):
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    found = importlib.import_module(f"kthreads.{module}")
+    for name in found.__all__:
+        assert hasattr(found, name)
+        assert re.search(rf"\b{name}\b", reference), f"docs/reference.md does not name kthreads.{module}.{name}"
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("csrc/**/*.[ch]")) + sorted(PACKAGE.glob("**/*.py")), ids=str)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from kthreads._native import ffi, lib
 from kthreads.threads.registry import unregister_ended
 
+__all__ = ["Usage", "park_timeout", "trim", "usage"]
+
 
 class Usage(NamedTuple):
     """The stacks and threads that the engine has."""

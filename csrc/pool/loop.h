@@ -44,7 +44,7 @@ void kt__gate_unlock(struct kt_pool *pool);
 bool kt__loop_is_open(const struct kt__worker *worker);
 
 /* Runs chunks of the open loop. Returns false when none is open. */
-bool kt__loop_join(struct kt__worker *worker);
+bool kt__loop_enter(struct kt__worker *worker);
 
 /* Locks the gate if it is free. */
 bool kt__gate_try_lock(struct kt_pool *pool);

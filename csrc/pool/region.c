@@ -130,7 +130,7 @@ static void leave_and_close_gate(struct kt__worker *worker)
     }
 }
 
-bool kt__loop_join(struct kt__worker *worker)
+bool kt__loop_enter(struct kt__worker *worker)
 {
     struct kt_pool *pool = worker->pool;
     uint64_t unit, generation = worker->generation;

@@ -161,7 +161,7 @@ void kt__worker_main(struct kt__worker *worker)
     uint64_t generation = worker->generation;
     initialize(worker);
     while (continues(worker, generation)) {
-        if (kt__loop_join(worker) || kt__task_run_next(worker)) {
+        if (kt__loop_enter(worker) || kt__task_run_next(worker)) {
             continue;
         }
         if (!(may_spin(worker) && spin_for_work(worker))) {

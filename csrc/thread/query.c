@@ -81,7 +81,7 @@ void kt_usage_now(kt_usage *usage)
                         .cached = stacks.free,
                         .mapped = stacks.mapped,
                         .parked = kt__parked_count(),
-                        .detached = kt__detached_count()};
+                        .detached = kt__abandoned_count()};
 }
 
 void kt_trim(void)

@@ -1,4 +1,5 @@
-/* The registry: the records of all threads, the detached threads, and the reset of both in a forked child. */
+/* The registry: the records of all threads, the threads that the engine recycles, and the reset of both in a
+ * forked child. */
 #include "libc/descriptor.h"
 #include "base/fork.h"
 #include "libc/tls_images.h"
@@ -7,14 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REAP_LOOKS = 4 }; /* detached threads checked before each start */
+enum { REAP_LOOKS = 4 }; /* abandoned threads checked before each start */
 
 static struct kt_thread *all;     /* doubly linked by previous and next */
 static struct kt_thread *records; /* free records, linked by `link` */
 
-/* Detached threads in the order in which they were detached, which is roughly the order in which they end. */
-static struct kt_thread *detached, **detached_end = &detached;
-static _Atomic(size_t) detached_count;
+/* Detached threads in the order in which they were abandoned, which is roughly the order in which they end.
+ */
+static struct kt_thread *abandoned, **abandoned_end = &abandoned;
+static _Atomic(size_t) abandoned_count;
 
 static void reset_threads(void);
 
@@ -105,20 +107,20 @@ void kt__thread_abandon(struct kt_thread *thread)
     atomic_store_explicit(&thread->claim, KT_CLAIM_ABANDONED,
                           memory_order_relaxed); /* it is in no other list */
     thread->link = NULL;
-    *detached_end = thread;
-    detached_end = &thread->link;
-    atomic_fetch_add_explicit(&detached_count, 1, memory_order_relaxed);
+    *abandoned_end = thread;
+    abandoned_end = &thread->link;
+    atomic_fetch_add_explicit(&abandoned_count, 1, memory_order_relaxed);
 }
 
-static struct kt_thread *take_detached(void)
+static struct kt_thread *take_abandoned(void)
 {
-    struct kt_thread *thread = detached;
+    struct kt_thread *thread = abandoned;
     if (thread) {
-        detached = thread->link;
-        if (!detached) {
-            detached_end = &detached;
+        abandoned = thread->link;
+        if (!abandoned) {
+            abandoned_end = &abandoned;
         }
-        atomic_fetch_sub_explicit(&detached_count, 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&abandoned_count, 1, memory_order_relaxed);
     }
     return thread;
 }
@@ -127,8 +129,8 @@ static void reap(size_t looks)
 {
     struct kt_thread *ended = NULL;
     kt__lock();
-    while (looks-- > 0 && detached) {
-        struct kt_thread *thread = take_detached();
+    while (looks-- > 0 && abandoned) {
+        struct kt_thread *thread = take_abandoned();
         if (!kt__alive(thread) && !atomic_load_explicit(&thread->starting, memory_order_acquire)) {
             thread->link = ended;
             ended = thread;
@@ -146,19 +148,19 @@ static void reap(size_t looks)
 
 void kt__reap_some(void)
 {
-    if (kt__detached_count() > 0) {
+    if (kt__abandoned_count() > 0) {
         reap(REAP_LOOKS);
     }
 }
 
 void kt__reap_all(void)
 {
-    reap(kt__detached_count());
+    reap(kt__abandoned_count());
 }
 
-size_t kt__detached_count(void)
+size_t kt__abandoned_count(void)
 {
-    return atomic_load_explicit(&detached_count, memory_order_relaxed);
+    return atomic_load_explicit(&abandoned_count, memory_order_relaxed);
 }
 
 /* The forking thread becomes the main thread of the child. It ends when its function returns, if the process
@@ -193,7 +195,7 @@ static void reset_threads(void)
         thread->retired = true;
         atomic_store_explicit(&thread->starting, false, memory_order_relaxed);
         atomic_store_explicit(&thread->word, 0, memory_order_relaxed);
-        atomic_store_explicit(&thread->run, 0, memory_order_relaxed);
+        atomic_store_explicit(&thread->run, KT_RUN_ENDED, memory_order_relaxed);
         if (ours) {
             kt__thread_abandon(thread);
         }

@@ -138,7 +138,7 @@ struct kt_thread {
     bool linked;  /* the descriptor is on libc's list */
     bool retired; /* a reusable thread that takes no further run; its last one has ended */
     struct kt_thread *previous, *next; /* list of all threads that have a stack */
-    struct kt_thread *link;            /* list of free records, detached threads or parked threads */
+    struct kt_thread *link;            /* list of free records, abandoned threads or parked threads */
 };
 
 static inline bool kt__reusable(const struct kt_thread *thread)
@@ -200,10 +200,10 @@ void kt__thread_recycle(struct kt_thread *thread);
 /* Makes the engine recycle the thread once it has ended. The caller holds the lock. */
 void kt__thread_abandon(struct kt_thread *thread);
 
-/* Recycle detached threads that have ended: a few of them, or all. */
+/* Recycle abandoned threads that have ended: a few of them, or all. */
 void kt__reap_some(void);
 void kt__reap_all(void);
-size_t kt__detached_count(void);
+size_t kt__abandoned_count(void);
 
 /* In a process made by clone: the calling thread has a new tid. */
 void kt__refresh_own_tid(void);

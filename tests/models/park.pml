@@ -134,7 +134,7 @@ proctype worker(byte me)
         :: else
         fi;
         if
-        :: atomic { MAY_ENTER -> skip } /* kt__loop_join */
+        :: atomic { MAY_ENTER -> skip } /* kt__loop_enter */
 #ifndef MUTANT_LOOP_IGNORES_TASKS
             if
             :: queued > 0 -> wake(1)

@@ -160,12 +160,12 @@ class Batch(Sequence[Future[Any]]):
 
 
 class Unit:
-    """Some calls of a batch, which one task makes: what its collector waits for.
+    """The calls of a batch that one task makes. The completion queue waits for units.
 
     Attributes:
         task: the ``kt_task *``.
-        owner: as of a TaskFuture.
-        error: the exception of its calls, if it was cancelled by one.
+        owner: the number that the tasks of its pool have in common.
+        error: the exception that its calls have as their result, after `fail`.
     """
 
     __slots__ = ("_batch", "_number", "error", "owner", "task")

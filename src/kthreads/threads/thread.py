@@ -202,6 +202,7 @@ class Thread(threading.Thread):
         if (cell := self.handle_cell) is None:
             return
         limit = deadline.after(timeout)
+        # Whether this is the main thread, which waits in slices, is asked only if the first slice was not enough.
         slice_ns = deadline.SLICE_NS if limit is None else deadline.slice_ns(limit)
         outcome = _new(_OUTCOME)
         while (code := lib.kt_thread_wait(cell[0], slice_ns, outcome)) != 0:

@@ -57,6 +57,9 @@ def test_the_drawing_has_the_layers_in_their_order():
     of_python = {unit.partition("/")[0]: level for level, units in enumerate(layers("python")) for unit in units}
     of_c = {unit: level for level, units in enumerate(layers("c")) for unit in units}
     assert set(boxes) <= set(of_python) | set(of_c)
+    folders = {unit for unit in of_python if (ROOT / "src" / "kthreads" / unit).is_dir()}
+    assert folders, "the list of layers names folders"
+    assert folders <= set(boxes), f"not drawn: {sorted(folders - set(boxes))}"
     for levels in (of_python, of_c):
         drawn = [name for name in boxes if name in levels and name != "_native"]
         for name in drawn:

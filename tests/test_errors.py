@@ -33,6 +33,6 @@ def test_a_mismatch_names_both_builds_and_says_what_to_do():
     error = kthreads.errors.LibraryMismatchError("libz.so.1", "crc32", "build-id 11", "build-id 22")
     assert str(error) == (
         "crc32() was pickled from libz.so.1 with build-id 11, but here that library has build-id 22: "
-        "install the same build of it on both sides"
+        "install the same build on both sides"
     )
     assert (error.library, error.expected, error.found) == ("libz.so.1", "build-id 11", "build-id 22")

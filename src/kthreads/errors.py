@@ -1,4 +1,4 @@
-"""The exceptions of kthreads, and the one place that turns a negative errno into an exception."""
+"""The exceptions of kthreads, and the functions that turn an errno value into an exception."""
 
 from __future__ import annotations
 
@@ -8,67 +8,67 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 __all__ = [
-    "KThreadsError",
-    "ThreadStateError",
-    "ThreadLimitError",
-    "ThreadMemoryError",
     "FlagError",
-    "NamespaceError",
-    "UnsupportedError",
+    "KThreadsError",
     "LibcError",
-    "SettingError",
-    "ProcessStateError",
-    "ProcessStartError",
-    "ProcessNotFoundError",
-    "ProcessPermissionError",
-    "LibraryNotFoundError",
-    "SymbolNotFoundError",
     "LibraryMismatchError",
-    "NativeError",
+    "LibraryNotFoundError",
     "LoopCancelledError",
     "LoopTimeoutError",
+    "NamespaceError",
+    "NativeError",
+    "ProcessNotFoundError",
+    "ProcessPermissionError",
+    "ProcessStartError",
+    "ProcessStateError",
+    "SettingError",
+    "SymbolNotFoundError",
+    "ThreadLimitError",
+    "ThreadMemoryError",
+    "ThreadStateError",
+    "UnsupportedError",
 ]
 
 
 class KThreadsError(Exception):
-    """Base class of all exceptions that are kthreads' own. They can be pickled and copied, attributes included."""
+    """Base class of all exceptions that kthreads defines. They can be pickled and copied with their attributes."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        names = [getattr(self, name, None) for name in _OF_OSERROR] if isinstance(self, OSError) else []
+        names = [getattr(self, name, None) for name in _OSERROR_ATTRIBUTES] if isinstance(self, OSError) else []
         return _restore, (type(self), self.args, names), self.__dict__
 
 
-_OF_OSERROR = ("errno", "strerror", "filename", "filename2")
+_OSERROR_ATTRIBUTES = ("errno", "strerror", "filename", "filename2")
 
 
 def _restore(kind: type[KThreadsError], args: tuple[Any, ...], of_oserror: list[Any]) -> KThreadsError:
-    """An exception without a call of an __init__ of ours, which makes a message of other arguments."""
+    """Makes an exception from its `args`. Does not call an __init__ of this module: it takes other arguments than `args`."""
     has_init = any("__init__" in vars(each) for each in kind.__mro__ if issubclass(each, KThreadsError))
     error = kind.__new__(kind, *args) if has_init else kind(*args)
     error.args = args
-    for name, value in zip(_OF_OSERROR, of_oserror, strict=False):
-        if value is not None:  # OSError's own attributes, which are not in its arguments
+    for name, value in zip(_OSERROR_ATTRIBUTES, of_oserror, strict=False):
+        if value is not None:  # OSError does not keep these attributes in its `args`
             setattr(error, name, value)
     return error
 
 
 class ThreadStateError(KThreadsError, RuntimeError):
-    """A thread was asked for what it cannot do now: started twice, joined before its start, joined by itself."""
+    """The state of a thread does not allow the call: it was started twice, joined before its start, or joined itself."""
 
 
 class ThreadLimitError(KThreadsError, OSError, RuntimeError):
-    """The kernel refused one more thread (EAGAIN); the message names the limits and where they stand."""
+    """The kernel refused to create another thread (EAGAIN). The message names the limits and how much of each is used."""
 
 
 class ThreadMemoryError(KThreadsError, MemoryError):
-    """There is no memory, or no room for another mapping, for one more thread (ENOMEM)."""
+    """There is not enough memory for another thread, or the limit on mappings is reached (ENOMEM)."""
 
 
 class FlagError(KThreadsError, ValueError):
-    """A combination of flags that the kernel refuses, or would do something else with; the message says which rule.
+    """The kernel refuses the combination of flags, or would ignore a part of it. The message says which rule it breaks.
 
     Attributes:
-        errno: what the kernel would answer; 0 where it would ignore a flag.
+        errno: the errno that the kernel would return; 0 where it would ignore a flag.
     """
 
     def __init__(self, message: str, errno: int) -> None:
@@ -77,15 +77,15 @@ class FlagError(KThreadsError, ValueError):
 
 
 class NamespaceError(KThreadsError, PermissionError):
-    """A thread may not have a namespace of its own (EPERM), or not one more (ENOSPC)."""
+    """The caller may not create or enter a namespace (EPERM), or a limit on namespaces is reached (ENOSPC)."""
 
 
 class UnsupportedError(KThreadsError, NotImplementedError):
-    """This kernel, libc or build lacks what was asked for; the message says what and what to do."""
+    """This kernel, libc or build does not support the call. The message says what is missing and what to do."""
 
 
 class LibcError(UnsupportedError):
-    """The self-check found a libc that kthreads does not understand; the message names what is missing."""
+    """The self-check found a libc that kthreads does not support. The message names what is missing."""
 
 
 class SettingError(KThreadsError, OSError):
@@ -93,39 +93,39 @@ class SettingError(KThreadsError, OSError):
 
 
 class ProcessStateError(KThreadsError, RuntimeError):
-    """A process was asked for what it cannot do now."""
+    """The state of a process does not allow the call."""
 
 
 class ProcessStartError(KThreadsError, OSError):
-    """A child process ended before its program or function began; the message names the step that failed.
+    """A child process ended before its program or function started. The message names the step that failed.
 
-    Also a FileNotFoundError or a PermissionError where that is what it was, as from subprocess.
+    Two subclasses are also a FileNotFoundError and a PermissionError, as `subprocess` raises them.
 
     Attributes:
-        step: what could not be done, such as "mount on /proc".
+        step: the step that failed, such as "mount on /proc".
     """
 
     step = ""
 
     def __str__(self) -> str:
-        # The text of a step says which file it is about.
-        said = self.filename is not None and self.step and self.step in str(self.strerror)
-        return f"[Errno {self.errno}] {self.strerror}" if said else super().__str__()
+        # The text of a step already names its file.
+        names_file = self.filename is not None and self.step and self.step in str(self.strerror)
+        return f"[Errno {self.errno}] {self.strerror}" if names_file else super().__str__()
 
 
 class ProcessNotFoundError(ProcessStartError, FileNotFoundError):
-    """Something that a step names is not there (ENOENT)."""
+    """A file that a step names does not exist (ENOENT)."""
 
 
 class ProcessPermissionError(ProcessStartError, PermissionError):
-    """A step was not allowed (EACCES, EPERM)."""
+    """A step was not permitted (EACCES, EPERM)."""
 
 
 class LibraryNotFoundError(KThreadsError, OSError):
-    """A shared library could not be opened; `filename` is what it was called."""
+    """A shared library could not be opened. `filename` is the name that was given for it."""
 
     def __str__(self) -> str:
-        return str(self.strerror or super().__str__())  # which says already which library
+        return str(self.strerror or super().__str__())  # strerror already names the library
 
 
 class SymbolNotFoundError(KThreadsError, AttributeError):
@@ -133,31 +133,31 @@ class SymbolNotFoundError(KThreadsError, AttributeError):
 
 
 class LibraryMismatchError(KThreadsError, RuntimeError):
-    """A native function is used that was unpickled where another build of its library is loaded.
+    """A native function was unpickled in a process that has loaded another build of its library, and was then used.
 
     Attributes:
-        library: its name, as `symbol` was given it.
-        expected: what tells the build that the function was pickled from: ``build-id …``, or, of a library without one,
-            ``sha256 … of … bytes``.
-        found: the same of the build that is loaded here.
+        library: the name that was passed to `symbol`.
+        expected: identifies the build that the function was pickled from: ``build-id …``, or ``sha256 … of … bytes``
+            for a library without a build id.
+        found: identifies the build that this process has loaded.
     """
 
     def __init__(self, library: str, name: str, expected: str, found: str) -> None:
         super().__init__(
             f"{name}() was pickled from {library} with {expected}, but here that library has {found}: "
-            "install the same build of it on both sides"
+            "install the same build on both sides"
         )
         self.library, self.expected, self.found = library, expected, found
 
 
 class NativeError(KThreadsError, RuntimeError):
-    """The body of a parallel loop returned an integer that is not 0: it failed.
+    """The body of a parallel loop failed: it returned an integer other than 0.
 
     Attributes:
-        code: what it returned.
-        begin: where the chunk began that failed first, and
-        end: where it ended.
-        errno: as the body left it.
+        code: the integer that the body returned.
+        begin: the first item of the chunk that failed first.
+        end: the item after the last one of this chunk.
+        errno: the value of errno when the body returned.
     """
 
     def __init__(self, name: str, code: int, begin: int, end: int, *, errno: int = 0) -> None:
@@ -167,11 +167,11 @@ class NativeError(KThreadsError, RuntimeError):
 
 
 class LoopCancelledError(KThreadsError):
-    """A parallel loop was stopped by its CancelToken.
+    """A CancelToken stopped a parallel loop.
 
     Attributes:
-        done: items that were done, of
-        count: all.
+        done: the number of items that were done.
+        count: the number of all items.
     """
 
     def __init__(self, message: str, done: int, count: int) -> None:
@@ -180,7 +180,7 @@ class LoopCancelledError(KThreadsError):
 
 
 class LoopTimeoutError(LoopCancelledError, TimeoutError):
-    """A parallel loop was stopped as its time was over."""
+    """A parallel loop stopped because its timeout expired."""
 
 
 def start_error(
@@ -196,28 +196,27 @@ def start_error(
 
     Args:
         code: the positive errno value.
-        settings: the settings that were asked for, as text; empty for none.
-        missing: what the libc probe did not find, or None.
-        limits: describes the limits on threads, where one is reached.
-        memory_limits: those on memory.
-        elsewhere: whether the starter's children go to another PID namespace than its own.
+        settings: the settings of the thread, as text; empty for none.
+        missing: the name of what the libc probe did not find, or None.
+        limits: returns a description of the limits on threads; called only if one is reached.
+        memory_limits: returns a description of the limits on memory; called only if memory is missing.
+        elsewhere: whether the caller's children enter another PID namespace than its own.
     """
     reason = os.strerror(code)
     if code == errno.EAGAIN:
         return ThreadLimitError(code, f"can't start new thread: a limit is reached ({limits()})")
     if code == errno.ENOMEM:
-        return ThreadMemoryError(f"can't start new thread: no memory for its stack ({memory_limits()})")
+        return ThreadMemoryError(f"can't start new thread: not enough memory for its stack ({memory_limits()})")
     if code == errno.ENOTSUP and missing is not None:
         return LibcError(
-            f"this libc is not one that kthreads understands: {missing!r} was not found or not as expected; "
-            'use backend="pthread"'
+            f'kthreads does not support this libc: {missing!r} was not found or not as expected; use backend="pthread"'
         )
     if code == errno.ENOTSUP:
         return UnsupportedError('this build can only start threads with backend="pthread" (ThreadSanitizer)')
     if elsewhere and code == errno.EINVAL:
         return ThreadStateError(
-            "can't start new thread: since unshare() or setns() with NEWPID, children of this thread go to another PID "
-            "namespace, and all threads of a process are in one; leave it first, or start the thread before"
+            "can't start new thread: after unshare() or setns() with NEWPID, children of this thread enter another PID "
+            "namespace, and all threads of a process must be in one; start the thread before that call"
         )
     if settings:
         return SettingError(code, f"can't start a thread with {settings}: {reason}")
@@ -229,9 +228,9 @@ def process_error(code: int, does: str, *, filename: object, path: str | None = 
 
     Args:
         code: the positive errno value.
-        does: what could not be done, as "cannot …".
+        does: the step that failed, as it reads after "cannot".
         filename: the program that could not be executed; None for other steps.
-        path: the file that another step names, if it names one.
+        path: the file that another step names; None if it names no file.
     """
     reason = os.strerror(code)
     if filename is not None:
@@ -249,7 +248,7 @@ def _process_error_kind(code: int) -> type[ProcessStartError]:
 
 
 def raise_for(code: int, doing: str) -> NoReturn:
-    """Raises the exception for a negative errno value that came while `doing`."""
+    """Raises the exception for a negative errno value; `doing` names the operation that failed."""
     if -code == errno.EDEADLK:
         raise ThreadStateError(f"{doing}: a thread cannot wait for itself")
     if -code == errno.EINVAL:
@@ -258,7 +257,7 @@ def raise_for(code: int, doing: str) -> NoReturn:
 
 
 def check(code: int, doing: str) -> int:
-    """Returns what a C function returned, or raises what its negative errno value means."""
+    """Returns the value that a C function returned, or raises the exception for a negative errno value."""
     if code < 0:
         raise_for(code, doing)
     return code

@@ -1,4 +1,4 @@
-"""The limits on threads and CPUs that this process is under, read when they are asked for."""
+"""The limits on threads and CPUs that apply to this process. Each call reads them anew."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Limit:
-    """One limit: its name, how much of it is used and how much there is (None: not known, or no limit)."""
+    """One limit: its name, the amount used and the maximum. None means unknown, or no limit."""
 
     name: str
     used: int | None
@@ -41,15 +41,15 @@ def _threads_of_system() -> int | None:
 
 
 def _threads_of_user() -> int | None:
-    """Threads of this process: the least that RLIMIT_NPROC counts."""
-    for line in procfs.read("/proc/self/status").splitlines():
+    """The number of threads of this process. RLIMIT_NPROC counts at least these."""
+    for line in (_read("/proc/self/status") or "").splitlines():
         if line.startswith("Threads:"):
             return _number(line.split()[1])
     return None
 
 
 def _pids_cgroups() -> list[Limit]:
-    """The pids controllers above this process that set a limit, in cgroup v2 and v1."""
+    """The limits that pids controllers set for this process, from its cgroup to the root, in cgroup v2 and v1."""
     found = []
     for cgroup in cgroups.memberships():
         if cgroup.controllers and "pids" not in cgroup.controllers:
@@ -88,9 +88,9 @@ def memory_limits() -> list[Limit]:
 
 
 def _quota_of(directory: Path) -> float | None:
-    """CPUs that a cgroup may use by its quota (cgroup v2 cpu.max; v1 cpu.cfs_quota_us); None without a limit."""
-    text = procfs.read(directory / "cpu.max")
-    if text:
+    """The CPU quota of a cgroup, in CPUs (cgroup v2 cpu.max; v1 cpu.cfs_quota_us); None without a limit."""
+    text = _read(directory / "cpu.max")
+    if text is not None:
         quota, _, period = text.partition(" ")
     else:
         quota, period = procfs.read(directory / "cpu.cfs_quota_us"), procfs.read(directory / "cpu.cfs_period_us")
@@ -100,7 +100,7 @@ def _quota_of(directory: Path) -> float | None:
 
 
 def cpu_quota() -> float | None:
-    """The least of the quotas of this process's cgroups and those above them."""
+    """The smallest CPU quota of this process's cgroups and their ancestors, in CPUs; None without a limit."""
     found: list[float] = []
     for cgroup in cgroups.memberships():
         if not cgroup.controllers or "cpu" in cgroup.controllers:
@@ -108,9 +108,14 @@ def cpu_quota() -> float | None:
     return min(found, default=None)
 
 
+def _upwards(root: Path, directory: Path) -> list[Path]:
+    """A directory and its parents, up to the root. In a cgroup namespace the path may not exist."""
+    return [directory, *(parent for parent in directory.parents if parent == root or root in parent.parents)]
+
+
 def cpu_count() -> int:
-    """How many CPUs this process can use at once, 1 or more: those of its affinity (sched_getaffinity(2)), and no more
-    than its cgroup's quota, rounded up (cgroups(7), cpu.max)."""
+    """How many CPUs this process can use at the same time, 1 or more: the CPUs of its affinity mask
+    (sched_getaffinity(2)), limited by the quota of its cgroup, rounded up (cgroups(7), cpu.max)."""
     cpus = len(os.sched_getaffinity(0))
     quota = cpu_quota()
     return cpus if quota is None else max(1, min(cpus, math.ceil(quota)))
@@ -121,7 +126,7 @@ _most_default_workers: int | None = None
 
 
 def default_workers() -> int:
-    """How many workers a pool has that is not told: `cpu_count()` unless set."""
+    """The number of workers of a pool that is created without one: `cpu_count()` unless a default is set."""
     workers = _unlimited_default_workers()
     return workers if _most_default_workers is None else min(workers, _most_default_workers)
 
@@ -131,32 +136,32 @@ def _unlimited_default_workers() -> int:
 
 
 def default_executor_workers() -> int:
-    """How many workers an executor has that is not told: as the standard one, whose tasks often wait for something, 4
-    more than CPUs but no more than 32, unless a default is set or limited."""
+    """The number of workers of an executor that is created without one, unless a default is set or limited: 4 more than
+    CPUs but no more than 32, as in `concurrent.futures`, because tasks of an executor often wait for I/O."""
     set_or_limited = _default_workers is not None or _most_default_workers is not None
     return default_workers() if set_or_limited else min(32, cpu_count() + 4)
 
 
 def set_default_workers(count: int | None) -> None:
-    """Sets how many workers pools and executors have that are made from now on and not told; None for what depends on
-    `cpu_count()` again.
+    """Sets the number of workers of future pools and executors that are created without one. None restores the default
+    that depends on `cpu_count()`.
 
     Args:
         count: from 1 to 4096, or None.
 
     Raises:
-        TypeError, ValueError: it is none of these.
+        TypeError, ValueError: the count is invalid.
     """
     global _default_workers
     _default_workers = None if count is None else check_workers("the default number of workers", count)
 
 
 def limit_default_workers(most: int | None) -> None:
-    """Lets `default_workers` and `default_executor_workers` return no more than this, until a limit that is no less than
-    what the former returns without.
+    """Limits the results of `default_workers` and `default_executor_workers`. None, or a limit that is not below the
+    unlimited result of `default_workers`, removes the limit.
 
     Raises:
-        TypeError, ValueError: the limit is no number of workers.
+        TypeError, ValueError: the limit is not a valid number of workers.
     """
     global _most_default_workers
     most = None if most is None else check_workers("the limit of the default number of workers", most)
@@ -164,10 +169,10 @@ def limit_default_workers(most: int | None) -> None:
 
 
 def check_workers(what: str, count: Any) -> int:
-    """A number of workers.
+    """Returns a number of workers if it is valid.
 
     Raises:
-        TypeError, ValueError: it is none, or out of range.
+        TypeError, ValueError: it is not an int, or out of range.
     """
     if not isinstance(count, int) or isinstance(count, bool):
         raise TypeError(f"{what} must be an int, not {type(count).__name__}")

@@ -58,7 +58,7 @@ def test_no_call_is_valid_with_an_exit_signal_that_is_none(api, number):
 
 
 def test_a_number_with_a_leading_zero_is_no_flag():
-    with pytest.raises(ValueError, match="'010' is no flag, signal, number or known caller"):
+    with pytest.raises(ValueError, match="'010' is not a flag, signal, number or known caller"):
         kthreads.explain("010")
 
 

@@ -56,7 +56,7 @@ def test_flags_are_read_as_people_write_them(words):
 
 @pytest.mark.parametrize("words", ["", "CLONE_FROB", "0x", "-1"])
 def test_what_means_nothing_is_refused(words):
-    with pytest.raises(ValueError, match="no flag, signal, number or known caller"):
+    with pytest.raises(ValueError, match="not a flag, signal, number or known caller"):
         parse(words)
 
 
@@ -90,15 +90,15 @@ def test_what_a_flag_needs_is_said():
 @pytest.mark.parametrize(
     ("flags", "api", "caution"),
     [
-        (F.VM, "clone3", "a stack of its own"),
+        (F.VM, "clone3", "its own stack"),
         (F.VM, "clone3", "without CLONE_SETTLS"),
-        (F.VM, "clone3", "two processes on one heap"),
+        (F.VM, "clone3", "two processes use one heap"),
         (F(0), "clone3", "this is a fork"),
         (F(0), "clone3", "__WALL"),
         (F.NEWUSER, "clone3", "uid_map"),
-        (F.NEWPID, "unshare", "children to come"),
+        (F.NEWPID, "unshare", "future children"),
         (F.VM | F.DETACHED, "clone", "no effect"),
-        (F.VFORK, "clone3", "copied all the same"),
+        (F.VFORK, "clone3", "still copies the memory"),
         (F.NEWNET, "unshare", "loopback"),
     ],
 )
@@ -114,7 +114,7 @@ def test_what_is_allowed_but_dangerous_is_said(flags, api, caution):
     [
         (F.THREAD, "clone3", ROOT, "CLONE_THREAD needs CLONE_SIGHAND, which needs CLONE_VM"),
         (F.NEWNET, "clone3", USER, "CLONE_NEWNET needs CAP_SYS_ADMIN or a new user namespace: add CLONE_NEWUSER"),
-        (F.NEWNS | F.FS, "clone3", ROOT, "CLONE_NEWNS cannot go with CLONE_FS"),
+        (F.NEWNS | F.FS, "clone3", ROOT, "CLONE_NEWNS cannot be combined with CLONE_FS"),
         (F.NEWTIME, "clone3", Situation(kernel=(5, 4)), "CLONE_NEWTIME needs Linux 5.6; this is Linux 5.4"),
         (F.CLEAR_SIGHAND, "clone", ROOT, "clone would ignore CLONE_CLEAR_SIGHAND"),
         (F.NEWUSER, "unshare", Situation(threads=3), "one thread, and this one has 3"),
@@ -198,9 +198,9 @@ def test_what_no_rule_explains_is_said_with_what_may_be_the_cause():
 
 def test_each_way_to_make_a_child_asks_the_rules_first(monkeypatch):
     leaf = kthreads.symbol(None, "getpid", "int(void)")
-    with pytest.raises(FlagError, match="CLONE_NEWNS cannot go with CLONE_FS"):
+    with pytest.raises(FlagError, match="CLONE_NEWNS cannot be combined with CLONE_FS"):
         kthreads.Thread(leaf, namespaces=F.NEWNS)
-    with pytest.raises(FlagError, match="CLONE_NEWNS cannot go with CLONE_FS"):
+    with pytest.raises(FlagError, match="CLONE_NEWNS cannot be combined with CLONE_FS"):
         kthreads.clone(leaf, F.NEWNS | F.FS)
     monkeypatch.setattr(Situation, "sys_admin", False)
     with pytest.raises(NamespaceError, match="add CLONE_NEWUSER"):
@@ -256,7 +256,7 @@ def test_callers_pass_what_is_said_of_them(name):
         (["0x1200011"], 0, "passed by fork"),
         (["thread"], 1, "nearest                CLONE_VM|CLONE_SIGHAND|CLONE_THREAD"),
         (["--api", "unshare", "vfork"], 1, "unshare does not take"),
-        (["--exit-signal", "usr1", "vm", "sighand", "thread"], 1, "leave SIGUSR1 out"),
+        (["--exit-signal", "usr1", "vm", "sighand", "thread"], 1, "omit SIGUSR1"),
     ],
 )
 def test_the_command_explains(words, status, said, capsys):
@@ -266,7 +266,7 @@ def test_the_command_explains(words, status, said, capsys):
 
 def test_the_command_names_the_word_that_it_does_not_know(capsys):
     assert main.main(["explain", "frobnicate"]) == 2
-    assert "'frobnicate' is no flag" in capsys.readouterr().err
+    assert "'frobnicate' is not a flag" in capsys.readouterr().err
 
 
 def test_an_exit_signal_that_is_none_is_a_usage_error():

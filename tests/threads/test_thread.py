@@ -208,8 +208,8 @@ def test_a_thread_has_a_host_name_of_its_own(function):
     [
         ({"share": CloneFlags.VM}, "share= takes FS, FILES and SYSVSEM"),
         ({"namespaces": CloneFlags.NEWPID}, "namespaces= takes"),
-        ({"namespaces": CloneFlags.NEWNS}, "cannot go with CLONE_FS"),
-        ({"namespaces": CloneFlags.NEWIPC}, "cannot go with CLONE_SYSVSEM"),
+        ({"namespaces": CloneFlags.NEWNS}, "cannot be combined with CLONE_FS"),
+        ({"namespaces": CloneFlags.NEWIPC}, "cannot be combined with CLONE_SYSVSEM"),
         ({"backend": "fibers"}, "backend must be one of"),
         ({"nice": 40}, "nice must be"),
         ({"cpus": []}, "at least one CPU"),

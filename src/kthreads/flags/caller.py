@@ -1,4 +1,4 @@
-"""What the kernel looks at beside the flags: the caller, with which privileges, in which namespaces, on which kernel."""
+"""What the kernel checks besides the flags: the caller's privileges, namespaces and threads, and the kernel's version."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _CAP_CHECKPOINT_RESTORE = 40
 
 
 class Situation:
-    """The state that decides, together with the flags, what the kernel answers.
+    """The state of the caller and the system that, with the flags, decides whether the kernel accepts a call.
 
-    `Situation()` is that of the calling thread, each part read when it is first asked for, and kept. What cannot be
-    read is taken to be no obstacle. Parts that are given replace what is here, to ask what would be elsewhere:
-    ``Situation(kernel=(5, 4), sys_admin=False)``.
+    `Situation()` describes the calling thread. Each attribute is read when it is first used, and kept. An attribute that
+    cannot be read is assumed not to prevent the call. Arguments replace attributes, to describe another caller or
+    system: ``Situation(kernel=(5, 4), sys_admin=False)``.
     """
 
     def __init__(self, **given: Any) -> None:
@@ -32,7 +32,7 @@ class Situation:
 
     @property
     def read(self) -> frozenset[str]:
-        """The names of the parts that were asked for, or given."""
+        """The names of the attributes that have been read or given."""
         return frozenset(self.__dict__)
 
     @cached_property
@@ -48,13 +48,13 @@ class Situation:
 
     @cached_property
     def checkpoint_restore(self) -> bool:
-        """Whether it has CAP_CHECKPOINT_RESTORE there."""
+        """Whether the thread has CAP_CHECKPOINT_RESTORE in its user namespace."""
         return self._can(_CAP_CHECKPOINT_RESTORE)
 
     @cached_property
     def user_namespaces(self) -> bool:
-        """Whether it may make a user namespace (kernel.unprivileged_userns_clone, a sysctl of Debian)."""
-        return procfs.read("/proc/sys/kernel/unprivileged_userns_clone") != "0" or self.sys_admin
+        """Whether the thread may create a user namespace (kernel.unprivileged_userns_clone, a sysctl of Debian)."""
+        return _text("/proc/sys/kernel/unprivileged_userns_clone").strip() != "0" or self.sys_admin
 
     @cached_property
     def pid_init(self) -> bool:
@@ -63,12 +63,12 @@ class Situation:
 
     @cached_property
     def pid_pending(self) -> bool:
-        """Whether children go to another PID namespace than the thread's, after unshare or setns."""
+        """Whether children enter another PID namespace than the thread's, after unshare or setns."""
         return _pending("pid")
 
     @cached_property
     def time_pending(self) -> bool:
-        """Likewise for the time namespace."""
+        """Whether children enter another time namespace than the thread's, after unshare or setns."""
         return _pending("time")
 
     @cached_property
@@ -78,12 +78,12 @@ class Situation:
 
     @cached_property
     def shares_fs(self) -> bool | None:
-        """Whether another task has the same root and working directory (CLONE_FS); None where that is not known."""
+        """Whether another task shares the root and working directory (CLONE_FS); None where this is not known."""
         return None if self.threads > 1 else False
 
     @cached_property
     def exhausted(self) -> CloneFlags:
-        """The namespaces of which /proc/sys/user allows none."""
+        """The kinds of namespaces whose limit in /proc/sys/user is 0."""
         none = CloneFlags(0)
         for kind, flag in KINDS.items():
             if procfs.read(f"/proc/sys/user/max_{kind}_namespaces") == "0":
@@ -99,15 +99,27 @@ class Situation:
         return effective is None or bool(int(effective, 16) >> capability & 1)
 
 
+def _text(path: str) -> str:
+    """The text of a small file of /proc; empty if it does not exist. Cheaper than open(): each process start reads some."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return os.read(descriptor, 8192).decode(errors="replace")
+    finally:
+        os.close(descriptor)
+
+
 def _field(status: str, name: str) -> str | None:
     found = re.search(rf"^{name}:\s*(\S+)", status, re.MULTILINE)
     return found[1] if found else None
 
 
 def _pending(kind: str) -> bool:
-    """Whether children of this thread go to another namespace than its own.
+    """Whether children of this thread enter another namespace than its own.
 
-    A PID namespace that waits for its first process has a link that cannot be read (pid_namespaces(7)).
+    The link of a PID namespace that has no process yet cannot be read (pid_namespaces(7)).
     """
     try:
         own = os.readlink(f"/proc/thread-self/ns/{kind}")

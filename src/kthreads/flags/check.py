@@ -1,4 +1,4 @@
-"""Calls that the kernel would refuse, refused before it with a sentence; and its refusals, as sentences."""
+"""Refuses a call that the kernel would refuse, with a sentence, and turns the kernel's own refusals into sentences."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ __all__ = ["THREAD", "check", "check_thread_flags", "refused"]
 F = CloneFlags
 
 THREAD = F.THREAD | F.SIGHAND | F.VM
-"""What makes a clone a thread."""
+"""The flags of clone that make the child a thread."""
 
-# A thread is started later, and by whom is not known yet: the combination alone is looked at.
-_ANYBODY = Situation(
+# The thread that will start this one is not known yet, so only the combination of flags is checked.
+_PERMISSIVE = Situation(
     sys_admin=True, pid_init=False, pid_pending=False, time_pending=False, user_namespaces=True, exhausted=F(0)
 )
 
-# Calls that nothing but the flags and the kernel's version decides: a process is started with the same few all the time.
-_always_fine: dict[tuple[CloneFlags | int, str, int | None, bool], CloneFlags] = {}
+# Valid calls whose validity depends only on the flags and the kernel's version. Programs start many processes with the
+# same few flags.
+_always_valid: dict[tuple[CloneFlags | int, str, int | None, bool], CloneFlags] = {}
 
 
 def check(
@@ -36,33 +37,36 @@ def check(
     set_tid: bool = False,
     situation: Situation | None = None,
 ) -> CloneFlags:
-    """Returns the flags, or raises what the kernel would refuse them for, as a sentence.
+    """Returns the flags, or raises an exception that says why the kernel would refuse them.
 
-    For every call of this library that passes flags to the kernel: before it. Arguments as those of `explain`.
+    The library calls it before each system call that takes flags. The arguments are those of `explain`.
 
     Raises:
-        FlagError: the combination is invalid (EINVAL), or the call would silently do something else. A ValueError.
+        FlagError: the combination is invalid (EINVAL), or the kernel would ignore a flag. A ValueError.
         NamespaceError: a privilege is missing (EPERM), or a limit is reached (ENOSPC). A PermissionError.
         UnsupportedError: this kernel is too old.
     """
     asked = flags, api, exit_signal, set_tid
-    if situation is None and asked in _always_fine:
-        return _always_fine[asked]
+    if situation is None and asked in _always_valid:
+        return _always_valid[asked]
     here = situation or Situation()
     request = Request.of(flags, api, exit_signal=exit_signal, set_tid=set_tid)
     if found := next(problems(request, here), None):
         raise _exception(found)
     if situation is None and here.read <= {"kernel"}:
-        _always_fine[asked] = request.flags
+        _always_valid[asked] = request.flags
     return request.flags
 
 
 def check_thread_flags(share: CloneFlags | int, namespaces: CloneFlags | int) -> int:
-    """The two as one number for the clone of a thread; FlagError or ValueError with the rule that they break.
+    """Returns both as one number, for the clone of a thread.
 
     Args:
         share: any of FS, FILES and SYSVSEM.
         namespaces: any of `THREAD_NAMESPACES`.
+
+    Raises:
+        FlagError, ValueError: the flags break a rule; the message says which.
     """
     share, namespaces = flags_of(share), flags_of(namespaces)
     if share & ~SHARE_ALL:
@@ -72,7 +76,7 @@ def check_thread_flags(share: CloneFlags | int, namespaces: CloneFlags | int) ->
             f"namespaces= takes NEWNS, NEWUTS, NEWIPC, NEWNET and NEWCGROUP, not {namespaces & ~THREAD_NAMESPACES!r}: "
             "the kernel refuses those with CLONE_THREAD"
         )
-    check(THREAD | share | namespaces, "clone", situation=_ANYBODY)
+    check(THREAD | share | namespaces, "clone", situation=_PERMISSIVE)
     return int(share | namespaces)
 
 
@@ -85,10 +89,10 @@ def refused(
     set_tid: bool = False,
     situation: Situation | None = None,
 ) -> Exception:
-    """The exception for a call that the kernel has refused: the sentence of the rule that was broken, where one was.
+    """The exception for a call that the kernel has refused. Its message names the rule that the call breaks, if one is known.
 
     Args:
-        code: the positive errno value; the others are those of `explain`.
+        code: the positive errno value; the other arguments are those of `explain`.
     """
     request = Request.of(flags, api, exit_signal=exit_signal, set_tid=set_tid)
     found = [problem for problem in problems(request, situation or Situation()) if problem.errno == code]
@@ -108,13 +112,13 @@ def _exception(problem: Problem) -> Exception:
 
 
 def _advice(code: int, flags: CloneFlags) -> str:
-    """What the kernel may have meant where no rule says it."""
+    """Possible reasons for an errno that no rule explains."""
     if code == errno.EPERM and flags & F.NEWUSER:
-        return "; this process cannot create a user namespace: it is in a chroot, or seccomp or a security module forbids it"
+        return "; a chroot, a seccomp filter or a security module may forbid user namespaces"
     if code == errno.ENOSPC:
         return "; a limit in /proc/sys/user/max_*_namespaces is reached, or namespaces are nested too deeply (32)"
     if code == errno.EAGAIN:
         return "; a limit on processes and threads is reached"
     if code == errno.EBUSY and flags & F.INTO_CGROUP:
-        return "; a cgroup that has controllers for its children takes no process itself"
+        return "; a cgroup that enables controllers for its children cannot contain processes"
     return ""

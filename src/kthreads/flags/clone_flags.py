@@ -9,7 +9,7 @@ from signal import SIGCHLD
 class CloneFlags(enum.IntFlag):
     """Flags of clone(2), clone3(2) and unshare(2), as in linux/sched.h of Linux 7.1, without the prefix ``CLONE_``.
 
-    Those of `CLONE3_ONLY` do not fit into clone(2). What each one does is said by `kthreads.explain`.
+    The flags of `CLONE3_ONLY` do not fit into clone(2). `kthreads.explain` says what each flag does.
     """
 
     NEWTIME = 0x00000080
@@ -54,7 +54,7 @@ CLONE3_ONLY = (
     | CloneFlags.PIDFD_AUTOKILL
     | CloneFlags.EMPTY_MNTNS
 )
-"""The flags that only clone3 carries: clone(2) has 32 bits, and the exit signal is the low byte of them."""
+"""The flags that only clone3 carries: clone(2) takes 32 bits, and their low byte is the exit signal."""
 
 KINDS = {
     "user": CloneFlags.NEWUSER,
@@ -72,26 +72,26 @@ NAMESPACES = CloneFlags(sum(KINDS.values()))
 """The flags of all eight kinds of namespaces."""
 
 SHARE_ALL = CloneFlags.FS | CloneFlags.FILES | CloneFlags.SYSVSEM
-"""What a pthread shares beyond memory and signal handlers: cwd and umask, descriptors, semaphore undo lists."""
+"""What a pthread shares besides memory and signal handlers: cwd and umask, descriptors, semaphore undo lists."""
 
 THREAD_NAMESPACES = CloneFlags.NEWNS | CloneFlags.NEWUTS | CloneFlags.NEWIPC | CloneFlags.NEWNET | CloneFlags.NEWCGROUP
-"""The namespaces that the kernel lets a thread have of its own (clone(2), EINVAL)."""
+"""The namespaces that a thread can have of its own (clone(2), EINVAL)."""
 
 
 def flags_of(value: CloneFlags | int) -> CloneFlags:
     """The flags that a number stands for.
 
     Raises:
-        TypeError, ValueError: it is not an int, or not of 64 bits, as the kernel's own are (struct clone_args).
+        TypeError, ValueError: the value is not an int, or does not fit into 64 unsigned bits (struct clone_args).
     """
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"flags must be CloneFlags or an int, not {type(value).__name__}")
     if not 0 <= value < 1 << 64:
-        raise ValueError(f"flags are a number of 64 bits, 0 or more, not {int(value):#x}")
+        raise ValueError(f"flags must be a 64-bit number, 0 or more, not {int(value):#x}")
     return CloneFlags(value)
 
 
-_LIBRARYS_OWN = (
+_SET_BY_LIBRARY = (
     CloneFlags.SETTLS
     | CloneFlags.PARENT_SETTID
     | CloneFlags.CHILD_SETTID
@@ -99,24 +99,28 @@ _LIBRARYS_OWN = (
     | CloneFlags.PIDFD
     | CloneFlags.DETACHED
 )
-_BY_FORK = NAMESPACES | CloneFlags.CLEAR_SIGHAND | CloneFlags.INTO_CGROUP
+_ALLOWED_FOR_PYTHON = NAMESPACES | CloneFlags.CLEAR_SIGHAND | CloneFlags.INTO_CGROUP
 
 
 def check_process_flags(flags: CloneFlags, *, python: bool, exit_signal: int) -> CloneFlags:
-    """Flags for a process that runs a native function, or Python; ValueError with the rule that they break."""
+    """Returns the flags for a process that runs a native function or a Python callable.
+
+    Raises:
+        ValueError: the flags break a rule; the message says which.
+    """
     if flags & CloneFlags.THREAD:
         raise ValueError("CLONE_THREAD makes a thread of this process: use kthreads.Thread")
-    if flags & _LIBRARYS_OWN:
-        raise ValueError(f"{flags & _LIBRARYS_OWN!r} is set by the library itself where it is needed")
+    if flags & _SET_BY_LIBRARY:
+        raise ValueError(f"{flags & _SET_BY_LIBRARY!r} cannot be passed: kthreads sets it where needed")
     if not 0 <= exit_signal <= 64:
         raise ValueError(f"exit_signal must be a signal or 0, not {exit_signal}")
     if flags & CloneFlags.PARENT and exit_signal:
-        raise ValueError("with CLONE_PARENT the exit signal is the one of this process: pass exit_signal=0")
-    if python and flags & ~_BY_FORK:
+        raise ValueError("with CLONE_PARENT the child has this process's exit signal: pass exit_signal=0")
+    if python and flags & ~_ALLOWED_FOR_PYTHON:
         raise ValueError(
-            f"a Python callable cannot run with {flags & ~_BY_FORK!r}: it needs libc's locks free and its handlers run, "
-            "which fork(3) alone does, and a child of fork shares nothing; use a native function or exec"
+            f"a Python callable cannot run with {flags & ~_ALLOWED_FOR_PYTHON!r}: only fork(3) leaves libc's locks free and "
+            "runs the fork handlers, and a child of fork shares nothing; use a native function or exec"
         )
     if python and exit_signal != SIGCHLD:
-        raise ValueError("a Python callable's process is made by fork(3), whose exit signal is SIGCHLD")
+        raise ValueError("fork(3) creates the process of a Python callable, with the exit signal SIGCHLD")
     return flags

@@ -1,4 +1,4 @@
-"""What a combination of flags does, why the kernel would refuse it, and the nearest one that it takes."""
+"""What a combination of flags does, why the kernel would refuse it, and the nearest combination that it accepts."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _WIDTH = 100
 
 @dataclass(frozen=True)
 class Effect:
-    """What one flag does, or what is the case without it.
+    """What one flag does, or what happens without it.
 
     Attributes:
-        name: as ``CLONE_VM``; the signal's name for the exit signal.
+        name: the flag's name, such as ``CLONE_VM``; the signal's name for the exit signal.
         flag: the flag; 0 for the exit signal.
         text: the effect.
-        since: the first kernel, as (5, 2).
-        privilege: what it needs; empty for nothing.
-        clone3_only: whether clone(2) cannot carry it.
+        since: the first kernel that has the flag, such as (5, 2).
+        privilege: the privilege that the flag needs; empty for none.
+        clone3_only: whether clone(2) cannot carry the flag.
     """
 
     name: str
@@ -48,19 +48,19 @@ class Effect:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What `explain` found. `print` it, or look at its parts.
+    """The result of `explain`. Print it, or read its attributes.
 
     Attributes:
         flags: the flags, without an exit signal.
         api: the system call.
-        exit_signal: the signal that tells the parent of the child's end; 0 for none.
+        exit_signal: the signal that the parent gets when the child ends; 0 for none.
         effects: what each flag does.
-        left_out: what is the case as flags that share something were left out (clone and clone3).
-        problems: why the call would not do what it says, in the order in which the kernel looks; empty when it would.
-        cautions: what is allowed but useless or dangerous.
-        nearest: the flags that come nearest and have no problem; None when no change of them helps.
-        nearest_exit_signal: the exit signal to go with them.
-        callers: the functions that pass exactly this.
+        left_out: what happens because a flag that shares something was omitted (clone and clone3).
+        problems: the rules that the call breaks, in the order of the kernel's checks; empty when it breaks none.
+        cautions: warnings about what the kernel accepts but is useless or dangerous.
+        nearest: the nearest flags that have no problem; None when no change of the flags helps.
+        nearest_exit_signal: the exit signal for `nearest`.
+        callers: the names of well-known functions that pass exactly these flags.
     """
 
     flags: CloneFlags
@@ -76,12 +76,12 @@ class Explanation:
 
     @property
     def valid(self) -> bool:
-        """Whether the kernel would do what is asked for."""
+        """Whether the kernel would accept the call and ignore none of its flags."""
         return not self.problems
 
     @property
     def errno(self) -> int:
-        """What the kernel would answer; 0 when it would take the call."""
+        """The errno that the kernel would return; 0 when it would accept the call."""
         return next((problem.errno for problem in self.problems if problem.errno), 0)
 
     def __str__(self) -> str:
@@ -95,7 +95,7 @@ class Explanation:
         for effect in self.effects:
             yield from _item(effect.name, "; ".join([effect.text, *_needs(effect)]))
         if self.left_out and self.valid:
-            yield "left out:"
+            yield "omitted:"
             for effect in self.left_out:
                 yield from _item(effect.name, effect.text)
         if self.valid:
@@ -107,7 +107,7 @@ class Explanation:
             nearest = "none" if self.nearest is None else text(self.nearest, self.nearest_exit_signal)
             yield from _item("nearest", nearest)
         for caution in self.cautions if self.valid else ():
-            yield from _item("careful", caution)
+            yield from _item("warning", caution)
 
 
 def _item(name: str, words: str) -> Iterator[str]:
@@ -142,18 +142,18 @@ def explain(
     set_tid: bool = False,
     situation: Situation | None = None,
 ) -> Explanation:
-    """Explains a combination of flags: what it shares and isolates, and whether the kernel would take it from here.
+    """Explains a combination of flags: what it shares and isolates, and whether the kernel would accept it.
 
     Args:
         flags: flags, a number as strace prints it, or a text such as ``"CLONE_VM|CLONE_FILES"`` or ``"fork"``.
-            For api="clone" its low byte is the exit signal, as in the system call.
+            With api="clone" the low byte is the exit signal, as in the system call.
         api: "clone", "clone3", "unshare" or "setns" (the types of the namespaces to enter).
-        exit_signal: the signal that tells the parent of the child's end; that of `flags` when None.
-        set_tid: whether the child is to have an id of the caller's choice.
-        situation: the caller; the calling thread when None.
+        exit_signal: the signal that the parent gets when the child ends; that of `flags` when None.
+        set_tid: whether the caller chooses the child's id.
+        situation: the caller and the system; those of the calling thread when None.
 
     Raises:
-        ValueError: for a text, a number or an api that means nothing.
+        ValueError: a text, a number or an api is invalid.
     """
     request = Request.of(flags, api, exit_signal=exit_signal, set_tid=set_tid)
     situation = situation or Situation()
@@ -185,8 +185,8 @@ def _words(api: str, flag: CloneFlags) -> str:
     if api == "unshare":
         return fact.unshared or fact.given.replace("the child", "the thread")
     if api == "setns" and flag & NAMESPACES:
-        who = "the thread's children enter" if flag & (F.NEWPID | F.NEWTIME) else "the thread enters"
-        return fact.given.partition(":")[0].replace("a new", f"{who} the target's")
+        subject = "the thread's children enter" if flag & (F.NEWPID | F.NEWTIME) else "the thread enters"
+        return fact.given.partition(":")[0].replace("a new", f"{subject} the target's")
     return fact.given
 
 
@@ -200,15 +200,15 @@ def _effect(flag: CloneFlags, fact: Fact, words: str) -> Effect:
     return Effect(text(flag), flag, words, fact.since, fact.privilege, bool(flag & CLONE3_ONLY))
 
 
-# What a change costs: what was asked for is kept rather than taken away, threads and namespaces above all.
+# What a change costs: adding a flag is cheaper than removing one, and removing a thread or namespace flag costs most.
 _ADDING, _REMOVING = 1, 3
-_REMOVING_DEAR = {F.THREAD: 6, **dict.fromkeys(NAMESPACES, 5)}
+_REMOVING_COSTLY = {F.THREAD: 6, **dict.fromkeys(NAMESPACES, 5)}
 _MOST_TRIED = 500
 
 
 def _nearest(request: Request, situation: Situation) -> Request | None:
-    """The call that the cheapest changes lead to and that breaks no rule: Dijkstra over the rules' ways out."""
-    number = itertools.count()  # decides between equals: the first one found, and no comparison of calls
+    """The valid call that the cheapest changes lead to: Dijkstra's algorithm over the rules' ways out."""
+    number = itertools.count()  # orders calls of equal cost by insertion, so that calls are never compared
     queue = [(0, next(number), request)]
     tried: set[Request] = set()
     while queue and len(tried) < _MOST_TRIED:
@@ -220,7 +220,7 @@ def _nearest(request: Request, situation: Situation) -> Request | None:
         if problem is None:
             return call
         for added, removed in problem.ways_out:
-            price = _ADDING * len(added) + sum(_REMOVING_DEAR.get(flag, _REMOVING) for flag in removed)
+            price = _ADDING * len(added) + sum(_REMOVING_COSTLY.get(flag, _REMOVING) for flag in removed)
             changed = replace(call, flags=F(int(call.flags) & ~int(removed) | int(added)))
             heapq.heappush(queue, (cost + price, next(number), changed))
         if call.exit_signal:

@@ -1,6 +1,6 @@
-"""Which calls of clone, clone3, unshare and setns the kernel refuses, in the order in which it looks.
+"""The calls of clone, clone3, unshare and setns that the kernel refuses, in the order of its checks.
 
-The order decides which errno a call with several faults gets. Sources: kernel/fork.c (copy_clone_args_from_user,
+The order decides the errno of a call that breaks several rules. Sources: kernel/fork.c (copy_clone_args_from_user,
 clone3_args_valid, copy_process, check_unshare_flags), kernel/nsproxy.c (copy_namespaces, create_new_namespaces,
 validate_nsset), kernel/user_namespace.c (create_user_ns, userns_install), fs/namespace.c (mntns_install),
 kernel/time/namespace.c (timens_install), clone(2), unshare(2), setns(2).
@@ -24,7 +24,7 @@ __all__ = ["problems"]
 F = CloneFlags
 _NONE = F(0)
 
-# The first versions of the flags that some supported kernel may lack.
+# The first kernel versions of the flags that a supported kernel may lack.
 _SINCE = {flag: fact.since for flag, fact in FACTS.items() if fact.since >= (4,)}
 
 _LAST_SIGNAL = 64
@@ -36,7 +36,7 @@ _UNSHARE = NAMESPACES | F.VM | F.FS | F.FILES | F.SIGHAND | F.THREAD | F.SYSVSEM
 
 
 def _other_than(flags: CloneFlags) -> CloneFlags:
-    """All bits but those: ~ on flags gives those that have names, and others may be passed too."""
+    """All bits except these. ~ on flags gives only the bits that have names, and a caller may pass others."""
     return F(~int(flags) & 0xFFFF_FFFF_FFFF_FFFF)
 
 
@@ -47,7 +47,8 @@ _MAKERS = ("clone", "clone3", "unshare")
 
 _EVERY_BIT = -1
 
-# With the bits without which a rule holds: most calls pass few flags, and most rules need not be asked.
+# Each rule with the bits that it looks at. A call without these bits cannot break the rule, so it is not judged: most
+# calls pass few flags.
 _rules: list[tuple[int, Rule]] = []
 
 
@@ -63,11 +64,11 @@ def _rule(
 
 
 def problems(request: Request, situation: Situation) -> Iterator[Problem]:
-    """What is wrong with a call, in the order in which the kernel looks.
+    """The rules that a call breaks, in the order of the kernel's checks.
 
     Args:
         request: the call; its `api` is one of `APIS`.
-        situation: the calling thread and where it runs.
+        situation: the caller and the system.
     """
     bits = int(request.flags)
     for concerned, rule in _rules:
@@ -91,7 +92,7 @@ def _exit_signal_is_one(call: Request, _: Situation) -> str | None:
 @_rule(("clone3",), EINVAL, remove=(_UNKNOWN,))
 def _flags_are_known(call: Request, _: Situation) -> str | None:
     unknown = call.has(_UNKNOWN)
-    return f"{text(unknown)} is no flag of clone3 up to Linux 7.1" if unknown else None
+    return f"{text(unknown)} is not a flag of clone3 up to Linux 7.1" if unknown else None
 
 
 @_rule(("clone3", "unshare"), EINVAL, remove=tuple(_SINCE))
@@ -106,7 +107,7 @@ def _kernel_has_flags(call: Request, here: Situation) -> str | None:
 @_rule(("clone",), 0, remove=(_HIGH_HALF,))
 def _flags_fit_into_clone(call: Request, _: Situation) -> str | None:
     lost = call.has(_HIGH_HALF)
-    return f"clone would ignore {text(lost)}: only clone3 carries it" if lost else None
+    return f"clone would ignore {text(lost)}: use clone3" if lost else None
 
 
 @_rule(("clone",), 0)
@@ -114,7 +115,7 @@ def _low_byte_is_signal(call: Request, _: Situation) -> str | None:
     if 0 <= call.exit_signal <= _LAST_SIGNAL:
         return None
     return (
-        f"clone takes the low byte of the flags as the exit signal, and {call.exit_signal} is none: "
+        f"clone takes the low byte of the flags as the exit signal, and {call.exit_signal} is not a signal: "
         "CLONE_NEWTIME (0x80) is for clone3 and unshare"
     )
 
@@ -123,14 +124,14 @@ def _low_byte_is_signal(call: Request, _: Situation) -> str | None:
 def _no_detached(call: Request, _: Situation) -> str | None:
     if not call.has(F.DETACHED):
         return None
-    return "CLONE_DETACHED has had no effect since Linux 2.6.2, and clone3 refuses it: leave it out"
+    return "CLONE_DETACHED has had no effect since Linux 2.6.2, and clone3 refuses it: omit it"
 
 
 @_rule(("clone3",), EINVAL, remove=(F(0x7F),))
 def _no_exit_signal_in_flags(call: Request, _: Situation) -> str | None:
     if not call.has(F(0x7F)):
         return None
-    return "clone3 takes the exit signal apart from the flags: of their low byte it knows CLONE_NEWTIME (0x80) alone"
+    return "clone3 takes the exit signal separately: the low byte of its flags may contain only CLONE_NEWTIME (0x80)"
 
 
 @_rule(("clone3",), EINVAL, remove=(F.CLEAR_SIGHAND, F.SIGHAND | F.THREAD))
@@ -145,17 +146,17 @@ def _no_exit_signal(call: Request, _: Situation) -> str | None:
     if not call.exit_signal or not call.has(F.THREAD | F.PARENT):
         return None
     if call.has(F.THREAD):
-        why = "CLONE_THREAD goes without an exit signal: the kernel reports the end of a thread to no process"
+        why = "CLONE_THREAD does not take an exit signal: a thread that ends sends no signal"
     else:
-        why = "CLONE_PARENT goes without an exit signal: the child has that of its creator"
-    return f"{why}; leave {signal_text(call.exit_signal)} out"
+        why = "CLONE_PARENT does not take an exit signal: the child has its creator's"
+    return f"{why}; omit {signal_text(call.exit_signal)}"
 
 
 @_rule(("clone",), EINVAL, remove=(F.PARENT_SETTID, F.PIDFD))
 def _one_place_for_pidfd_and_tid(call: Request, _: Situation) -> str | None:
     if not call.has_all(F.PIDFD | F.PARENT_SETTID):
         return None
-    return "clone stores the pidfd where CLONE_PARENT_SETTID has the tid stored: choose one, or use clone3"
+    return "clone stores the pidfd at the same address as CLONE_PARENT_SETTID the tid: choose one, or use clone3"
 
 
 @_rule(_CLONES, EINVAL, remove=(F.FS, F.NEWNS | F.EMPTY_MNTNS))
@@ -163,8 +164,8 @@ def _mounts_with_own_fs(call: Request, _: Situation) -> str | None:
     if not call.has(F.FS) or not call.has(F.NEWNS | F.EMPTY_MNTNS):
         return None
     return (
-        f"{text(call.has(F.NEWNS | F.EMPTY_MNTNS))} cannot go with CLONE_FS: "
-        "root and working directory lie in one mount namespace"
+        f"{text(call.has(F.NEWNS | F.EMPTY_MNTNS))} cannot be combined with CLONE_FS: "
+        "threads that share a root and working directory are in one mount namespace"
     )
 
 
@@ -172,7 +173,7 @@ def _mounts_with_own_fs(call: Request, _: Situation) -> str | None:
 def _user_namespace_with_own_fs(call: Request, _: Situation) -> str | None:
     if not call.has_all(F.FS | F.NEWUSER):
         return None
-    return "CLONE_NEWUSER cannot go with CLONE_FS: its root could change the root directory that others share"
+    return "CLONE_NEWUSER cannot be combined with CLONE_FS: root in the namespace could change a shared root directory"
 
 
 @_rule(_CLONES, EINVAL, add=F.SIGHAND | F.VM, remove=(F.THREAD,))
@@ -186,42 +187,42 @@ def _thread_shares_handlers(call: Request, _: Situation) -> str | None:
 def _handlers_with_memory(call: Request, _: Situation) -> str | None:
     if not call.has(F.SIGHAND) or call.has(F.VM):
         return None
-    return "CLONE_SIGHAND needs CLONE_VM: a handler is an address, which means something in one memory alone"
+    return "CLONE_SIGHAND needs CLONE_VM: a handler is an address, which is valid in one memory only"
 
 
 @_rule(_CLONES, EINVAL, remove=(F.PARENT,))
 def _init_has_no_siblings(call: Request, here: Situation) -> str | None:
     if not call.has(F.PARENT) or not here.pid_init:
         return None
-    return "CLONE_PARENT is refused to the init of a PID namespace: no process would reap its sibling"
+    return "CLONE_PARENT is refused to the init of a PID namespace: its sibling would have no parent to reap it"
 
 
 @_rule(_CLONES, EINVAL, remove=(F.NEWUSER | F.NEWPID, F.THREAD))
 def _threads_share_ids(call: Request, _: Situation) -> str | None:
     if not call.has(F.THREAD) or not call.has(F.NEWUSER | F.NEWPID):
         return None
-    return f"CLONE_THREAD cannot go with {text(call.has(F.NEWUSER | F.NEWPID))}: threads of a process share it"
+    return f"CLONE_THREAD cannot be combined with {text(call.has(F.NEWUSER | F.NEWPID))}: threads of a process share it"
 
 
 @_rule(_CLONES, EINVAL, remove=(F.THREAD,))
 def _thread_stays_in_pid_namespace(call: Request, here: Situation) -> str | None:
     if not call.has(F.THREAD) or not here.pid_pending:
         return None
-    return "CLONE_THREAD is refused after unshare(CLONE_NEWPID) or setns: children go to another PID namespace"
+    return "CLONE_THREAD is refused after unshare(CLONE_NEWPID) or setns: children enter another PID namespace"
 
 
 @_rule(_CLONES, EINVAL, remove=(F.VM | F.SIGHAND | F.THREAD,))
 def _memory_stays_in_time_namespace(call: Request, here: Situation) -> str | None:
     if here.kernel >= (6, 2) or not call.has(F.VM) or not here.time_pending:
         return None
-    return "CLONE_VM is refused after unshare(CLONE_NEWTIME) or setns: children go to another time namespace"
+    return "CLONE_VM is refused after unshare(CLONE_NEWTIME) or setns: children enter another time namespace"
 
 
 @_rule(_CLONES, EINVAL, remove=(F.DETACHED, F.PIDFD))
 def _pidfd_without_detached(call: Request, _: Situation) -> str | None:
     if not call.has_all(F.PIDFD | F.DETACHED):
         return None
-    return "CLONE_PIDFD cannot go with CLONE_DETACHED: leave out CLONE_DETACHED, which has no effect"
+    return "CLONE_PIDFD cannot be combined with CLONE_DETACHED: omit CLONE_DETACHED, which has no effect"
 
 
 @_rule(_CLONES, EINVAL, remove=(F.PIDFD,))
@@ -236,21 +237,23 @@ def _supervision_is_of_processes(call: Request, _: Situation) -> str | None:
     of_processes = call.has(F.AUTOREAP | F.NNP | F.PIDFD_AUTOKILL)
     if not call.has(F.THREAD) or not of_processes:
         return None
-    return f"CLONE_THREAD cannot go with {text(of_processes)}, which is for processes"
+    return f"CLONE_THREAD cannot be combined with {text(of_processes)}, which is for processes"
 
 
 @_rule(("clone3",), EINVAL, remove=(F.AUTOREAP | F.PIDFD_AUTOKILL,))
-def _nobody_waits_for_autoreap(call: Request, _: Situation) -> str | None:
+def _autoreap_without_exit_signal(call: Request, _: Situation) -> str | None:
     if not call.has(F.AUTOREAP) or not call.exit_signal:
         return None
-    return f"CLONE_AUTOREAP goes without an exit signal, as no process waits: leave {signal_text(call.exit_signal)} out"
+    return (
+        f"CLONE_AUTOREAP does not take an exit signal, because no process waits: omit {signal_text(call.exit_signal)}"
+    )
 
 
 @_rule(("clone3",), EINVAL, add=F.PIDFD | F.AUTOREAP, remove=(F.PIDFD_AUTOKILL,))
 def _autokill_has_pidfd(call: Request, _: Situation) -> str | None:
     if not call.has(F.PIDFD_AUTOKILL) or call.has_all(F.PIDFD | F.AUTOREAP):
         return None
-    return "CLONE_PIDFD_AUTOKILL needs CLONE_PIDFD, the closing of which kills, and CLONE_AUTOREAP"
+    return "CLONE_PIDFD_AUTOKILL needs CLONE_PIDFD, the descriptor whose closing kills the child, and CLONE_AUTOREAP"
 
 
 @_rule(("clone3",), EPERM, add=F.NNP, remove=(F.PIDFD_AUTOKILL,))
@@ -274,7 +277,7 @@ def _unshare_in_one_thread(call: Request, here: Situation) -> str | None:
         return None
     return (
         f"unshare({text(call.has(_SINGLE_THREADED))}) needs a process with one thread, and this one has "
-        f"{here.threads}: let a child process have it from its start"
+        f"{here.threads}: create it for a child process instead"
     )
 
 
@@ -323,7 +326,7 @@ def _namespaces_by_privilege(call: Request, here: Situation) -> str | None:
     if call.api == "unshare" and here.threads > 1:
         return (
             f"{needs} or a new user namespace, which a process with several threads cannot enter: "
-            "let a child process have it, with CLONE_NEWUSER"
+            "create it for a child process, with CLONE_NEWUSER"
         )
     return f"{needs} or a new user namespace: add CLONE_NEWUSER"
 
@@ -334,7 +337,7 @@ def _setns_by_privilege(call: Request, here: Situation) -> str | None:
     if not wanted or call.has(F.NEWUSER) or here.sys_admin:
         return None
     return (
-        f"setns({text(wanted)}) needs CAP_SYS_ADMIN in your user namespace and in the one that owns the namespace: "
+        f"setns({text(wanted)}) needs CAP_SYS_ADMIN in the caller's user namespace and in the one that owns the target: "
         "enter that user namespace too (CLONE_NEWUSER)"
     )
 
@@ -344,19 +347,17 @@ def _setns_with_own_fs(call: Request, here: Situation) -> str | None:
     refused = call.has(F.NEWUSER) or (call.has(F.NEWNS) if call.has(NAMESPACES) == F.NEWNS else _NONE)
     if not refused or here.shares_fs is not True:
         return None
-    return (
-        f"setns({text(refused)}) needs a root and working directory that no other task shares: unshare(CLONE_FS) first"
-    )
+    return f"setns({text(refused)}) needs a root and working directory that no other thread shares: call unshare(CLONE_FS) first"
 
 
-# Kernels from 5.8 on did it, until "mount: refuse setns() with a shared fs_struct again" (Linux 6.12.117).
+# Kernels from 5.8 on allowed it, until "mount: refuse setns() with a shared fs_struct again" (Linux 6.12.117).
 @_rule(("setns",), EINVAL, remove=(F.NEWNS,))
 def _setns_moves_no_others(call: Request, here: Situation) -> str | None:
     if not call.has(F.NEWNS) or call.has(NAMESPACES) == F.NEWNS or here.shares_fs is not True:
         return None
     return (
-        "setns(CLONE_NEWNS) with other namespaces would move the root and working directory of all tasks that share "
-        "CLONE_FS: unshare(CLONE_FS) first"
+        "setns(CLONE_NEWNS) with other namespaces would also move the root and working directory of the threads "
+        "that share them: call unshare(CLONE_FS) first"
     )
 
 
@@ -374,7 +375,7 @@ def _setns_time_in_one_thread(call: Request, here: Situation) -> str | None:
 def _ipc_with_own_undo_list(call: Request, _: Situation) -> str | None:
     if not call.has_all(F.NEWIPC | F.SYSVSEM):
         return None
-    return "CLONE_NEWIPC cannot go with CLONE_SYSVSEM: the semaphores to undo stay behind in the old namespace"
+    return "CLONE_NEWIPC cannot be combined with CLONE_SYSVSEM: the semaphores to undo are in the old namespace"
 
 
 @_rule(_MAKERS, EINVAL, remove=(F.NEWPID,))
@@ -383,7 +384,7 @@ def _one_pid_namespace_at_a_time(call: Request, here: Situation) -> str | None:
         return None
     return (
         "CLONE_NEWPID is refused after unshare(CLONE_NEWPID) or setns: "
-        "the thread is not in the PID namespace that its children go to, so let one of them do it"
+        "the thread is not in the PID namespace that its children enter, so call it in a child"
     )
 
 
@@ -396,7 +397,7 @@ def _namespaces_left(call: Request, here: Situation) -> str | None:
 def _say_exhausted(wanted: CloneFlags) -> str | None:
     if not wanted:
         return None
-    return f"no room for {text(wanted)}: its limit in /proc/sys/user (max_*_namespaces) is 0"
+    return f"cannot create {text(wanted)}: its limit in /proc/sys/user (max_*_namespaces) is 0"
 
 
 @_rule(_CLONES, EPERM, add=F.NEWUSER | F.NEWPID)

@@ -1,4 +1,4 @@
-"""One reason for which the kernel refuses a call, and what it is decided on."""
+"""A call, a rule of the kernel, and the problem of a call that breaks the rule."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Sentence = Callable[["Request", Situation], str | None]
 
 @dataclass(frozen=True)
 class Request:
-    """One call: which one of `APIS`, and the flags and the exit signal that it passes."""
+    """One call: the system call, one of `APIS`, and the flags and the exit signal that it passes."""
 
     flags: CloneFlags
     api: str = "clone3"
@@ -31,17 +31,17 @@ class Request:
     def of(
         cls, flags: CloneFlags | int | str, api: str, *, exit_signal: int | None = None, set_tid: bool = False
     ) -> Request:
-        """A call as people write it down.
+        """A call from the arguments of `explain`.
 
         Args:
             flags: flags, a number or a text; with api="clone" their low byte is the exit signal.
             api: one of `APIS`.
             exit_signal: a number from signal(7), or 0; that of `flags` when None.
-            set_tid: whether the child is to have an id of the caller's choice.
+            set_tid: whether the caller chooses the child's id.
 
         Raises:
-            ValueError: for a text, a number or an api that means nothing.
-            TypeError: for flags or an exit signal that are no int.
+            ValueError: a text, a number or an api is invalid.
+            TypeError: the flags or the exit signal are not an int.
         """
         if api not in APIS:
             raise ValueError(f"api must be one of {', '.join(APIS)}, not {api!r}")
@@ -56,22 +56,22 @@ class Request:
         return cls(CloneFlags(number), api, int(exit_signal), set_tid)
 
     def has(self, flags: CloneFlags) -> CloneFlags:
-        """Those of `flags` that are passed."""
+        """The flags among `flags` that the call passes."""
         return self.flags & flags
 
     def has_all(self, flags: CloneFlags) -> bool:
-        """Whether all of `flags` are passed."""
+        """Whether the call passes all of `flags`."""
         return self.flags & flags == flags
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a call would not do what it says.
+    """Why the kernel would refuse a call, or ignore a part of it.
 
     Attributes:
-        errno: what the kernel answers; 0 where it takes the call but ignores what was asked for.
-        sentence: what is wrong and what to do.
-        ways_out: flags to add and flags to take away, each pair a way out of this problem.
+        errno: the errno that the kernel returns; 0 where it accepts the call but ignores a flag.
+        sentence: the rule that the call breaks, and how to change the call.
+        ways_out: pairs of flags to add and flags to remove; each pair removes this problem.
     """
 
     errno: int
@@ -81,15 +81,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Rule:
-    """What the kernel refuses with one errno value.
+    """A rule of the kernel: calls that it refuses with one errno value.
 
     Attributes:
-        apis: the system calls that it holds for.
-        errno: the answer; 0 where the kernel ignores what it does not take.
-        sentence: says what is wrong; None for a call that keeps to the rule.
-        add: flags that, added, may heal the call.
-        remove: sets of flags each of which, taken away, may heal it; without any of them the rule holds. Empty where
-            it is not about flags alone.
+        apis: the system calls that the rule applies to.
+        errno: the errno that the kernel returns; 0 where it ignores the flags instead.
+        sentence: returns why a call breaks the rule; None for a call that obeys it.
+        add: flags that may make the call valid when they are added.
+        remove: sets of flags; removing one set may make the call valid. A call without any of them obeys the rule. Empty
+            where the rule is not only about flags.
     """
 
     apis: Sequence[str]
@@ -99,7 +99,7 @@ class Rule:
     remove: Sequence[CloneFlags] = ()
 
     def judge(self, request: Request, situation: Situation) -> Problem | None:
-        """The problem of a call, or None."""
+        """The problem of a call that breaks this rule; None for a call that obeys it."""
         sentence = self.sentence(request, situation) if request.api in self.apis else None
         if not sentence:
             return None

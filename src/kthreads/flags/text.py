@@ -1,4 +1,4 @@
-"""Flags as text and text as flags, and what the usual callers of clone pass."""
+"""Converts flags to text and text to flags, and lists the flags that well-known callers of clone pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ F = CloneFlags
 
 
 class Caller(NamedTuple):
-    """What a function that people know passes to the kernel."""
+    """The arguments that a well-known function passes to the kernel."""
 
     api: str
     flags: CloneFlags
@@ -38,22 +38,22 @@ CALLERS = {
         "clone3",
         F.VM | F.VFORK,
         signal.SIGCHLD,
-        "glibc, sysdeps/unix/sysv/linux/spawni.c; with CLONE_CLEAR_SIGHAND from glibc 2.38 on where it may",
+        "glibc, sysdeps/unix/sysv/linux/spawni.c; with CLONE_CLEAR_SIGHAND from glibc 2.38 on where possible",
     ),
     "musl_pthread_create": Caller("clone", _PTHREAD | F.DETACHED, 0, "musl, src/thread/pthread_create.c"),
     "go": Caller("clone", _IN_PROCESS, 0, "Go, src/runtime/os_linux.go: a new M"),
     "kthreads.Thread": Caller("clone", _PTHREAD | F.CHILD_SETTID, 0, "kthreads, csrc/thread/start.c"),
 }
-"""The functions that call clone, by name, and the flags that they pass."""
+"""The well-known callers, by name."""
 
 
 def callers(flags: CloneFlags, exit_signal: int) -> tuple[str, ...]:
-    """The names of those that pass exactly these."""
+    """The names of the well-known callers that pass exactly these."""
     return tuple(name for name, caller in CALLERS.items() if (caller.flags, caller.exit_signal) == (flags, exit_signal))
 
 
 def text(flags: CloneFlags | int, exit_signal: int = 0) -> str:
-    """As people write them: ``CLONE_VM|CLONE_FS|SIGCHLD``; bits without a name as one number, nothing as ``0``."""
+    """Flags as text, such as ``CLONE_VM|CLONE_FS|SIGCHLD``; bits without a name become one number, no flags ``0``."""
     names = []
     rest = int(flags)
     for flag in CloneFlags:
@@ -68,7 +68,7 @@ def text(flags: CloneFlags | int, exit_signal: int = 0) -> str:
 
 
 def signal_text(number: int) -> str:
-    """``SIGCHLD`` for 17; the number where it has no name."""
+    """The name of a signal, such as ``SIGCHLD`` for 17; the number if it has no name."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -76,14 +76,14 @@ def signal_text(number: int) -> str:
 
 
 def parse(words: str) -> tuple[int, int, str | None]:
-    """Flags, exit signal and, where a caller was named, its system call, from what people write.
+    """Parses flags, an exit signal and, if a caller is named, its system call.
 
     Args:
         words: names of flags (``CLONE_VM`` or ``vm``), signals (``SIGCHLD``), callers (``fork``) and numbers, joined
             by ``|``, ``+``, commas or blanks.
 
     Raises:
-        ValueError: for a word that is none of them.
+        ValueError: a word is none of these.
     """
     flags, exit_signal, api = 0, 0, None
     for word in re.split(r"[|+,\s]+", words.strip()):
@@ -98,5 +98,5 @@ def parse(words: str) -> tuple[int, int, str | None]:
         elif re.fullmatch(r"0[xX][0-9a-fA-F]+|0|[1-9][0-9]*", word):
             flags |= int(word, 0)
         else:
-            raise ValueError(f"{word!r} is no flag, signal, number or known caller ({', '.join(CALLERS)})")
+            raise ValueError(f"{word!r} is not a flag, signal, number or known caller ({', '.join(CALLERS)})")
     return flags, int(exit_signal), api

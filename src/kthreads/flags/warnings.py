@@ -1,4 +1,4 @@
-"""What the kernel takes but what is of no use, or dangerous: one sentence each."""
+"""Warnings about flags that the kernel accepts but that are useless or dangerous: one sentence each."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _CAUTIONS: Sequence[tuple[Sequence[str], Callable[[Request], object], str]] = (
     (
         _CLONES,
         lambda call: call.has(F.VM | F.VFORK) == F.VM,
-        "CLONE_VM: give the child a stack of its own; without one both run on the same",
+        "CLONE_VM: give the child its own stack; without one, the child and its creator run on the same stack",
     ),
     (
         _CLONES,
         lambda call: call.has(F.VM | F.VFORK | F.SETTLS) == F.VM,
-        "CLONE_VM without CLONE_SETTLS: both have the same errno and thread-local variables, so the child may use "
-        "nothing of libc's that touches them",
+        "CLONE_VM without CLONE_SETTLS: both have the same errno and thread-local variables, so the child must not call "
+        "a libc function that uses them",
     ),
     (
         _CLONES,
         lambda call: call.has(F.VM | F.VFORK | F.THREAD) == F.VM,
-        "CLONE_VM without CLONE_THREAD: two processes on one heap; suitable for native functions that change no shared state, "
-        "never for Python code",
+        "CLONE_VM without CLONE_THREAD: two processes use one heap; run only native functions that share no state with "
+        "the creator, never Python code",
     ),
     (
         _CLONES,
@@ -43,35 +43,35 @@ _CAUTIONS: Sequence[tuple[Sequence[str], Callable[[Request], object], str]] = (
     (
         _CLONES,
         lambda call: call.has(F.VM | F.VFORK) == F.VFORK,
-        "CLONE_VFORK without CLONE_VM: the creator waits, and the memory is copied all the same",
+        "CLONE_VFORK without CLONE_VM: the creator waits, and the kernel still copies the memory",
     ),
     (
         _CLONES,
         lambda call: call.has(F.VM | F.VFORK) == F.VM | F.VFORK,
-        "CLONE_VM with CLONE_VFORK: until it executes a program the child must not change anything that its creator "
+        "CLONE_VM with CLONE_VFORK: until the child executes a program, it must not change memory that its creator "
         "uses afterwards",
     ),
     (
         _CLONES,
         lambda call: call.has(F.VM | F.SETTLS) == F.SETTLS,
-        "CLONE_SETTLS without CLONE_VM: libc in the child finds its own state only at the creator's thread pointer",
+        "CLONE_SETTLS without CLONE_VM: libc in the child finds its state only at the creator's thread pointer",
     ),
     (
         _CLONES,
         lambda call: call.has(F.THREAD | F.CHILD_CLEARTID) == F.THREAD,
-        "CLONE_THREAD without CLONE_CHILD_CLEARTID: nothing tells when the thread no longer uses its stack",
+        "CLONE_THREAD without CLONE_CHILD_CLEARTID: the creator cannot know when the thread no longer uses its stack",
     ),
     (
         _CLONES,
         lambda call: not call.has(F.THREAD | F.PARENT | F.AUTOREAP) and not call.exit_signal,
-        "no exit signal: wait() sees the child only with __WALL or __WCLONE",
+        "no exit signal: wait() finds the child only with __WALL or __WCLONE",
     ),
     (
         _CLONES,
         lambda call: (
             0 < call.exit_signal <= 64 and call.exit_signal not in _HARMLESS and not call.has(F.THREAD | F.PARENT)
         ),
-        "the exit signal ends a parent that has no handler for it, and wait() sees the child only with __WALL or "
+        "the exit signal ends a parent that has no handler for it, and wait() finds the child only with __WALL or "
         "__WCLONE",
     ),
     (
@@ -83,7 +83,7 @@ _CAUTIONS: Sequence[tuple[Sequence[str], Callable[[Request], object], str]] = (
     (
         _CLONES,
         lambda call: call.has(F.PTRACE | F.UNTRACED),
-        "CLONE_PTRACE and CLONE_UNTRACED matter only while a debugger traces the creator",
+        "CLONE_PTRACE and CLONE_UNTRACED have an effect only while a debugger traces the creator",
     ),
     (
         ("clone3",),
@@ -98,39 +98,40 @@ _CAUTIONS: Sequence[tuple[Sequence[str], Callable[[Request], object], str]] = (
     (
         _MAKERS,
         lambda call: call.has(F.NEWUSER),
-        "CLONE_NEWUSER: all ids are 65534 until uid_map and gid_map are written; unprivileged, deny setgroups first",
+        "CLONE_NEWUSER: all ids are 65534 until uid_map and gid_map are written; without privilege, deny setgroups first",
     ),
     (
         _MAKERS,
         lambda call: call.has(F.NEWNS),
-        "CLONE_NEWNS: make / private recursively first, or mounts propagate to where / is shared",
+        "CLONE_NEWNS: make / private recursively first, or mounts propagate to the namespaces that share /",
     ),
     (
         _CLONES,
         lambda call: call.has(F.NEWPID),
-        "CLONE_NEWPID: the child is init, so it must reap, and its end ends all; mount /proc again",
+        "CLONE_NEWPID: the child is init: it must reap orphans, and when it ends, the kernel kills all other processes in "
+        "the namespace; mount /proc again",
     ),
     (
         ("unshare",),
         lambda call: call.has(F.NEWPID | F.NEWTIME),
-        "CLONE_NEWPID and CLONE_NEWTIME concern the children to come, not the calling thread",
+        "CLONE_NEWPID and CLONE_NEWTIME apply to future children, not to the calling thread",
     ),
-    (_MAKERS, lambda call: call.has(F.NEWNET), "CLONE_NEWNET: the loopback is down until it is brought up"),
+    (_MAKERS, lambda call: call.has(F.NEWNET), "CLONE_NEWNET: the loopback is down until a process brings it up"),
     (
         ("unshare",),
         lambda call: call.has(F.THREAD | F.SIGHAND | F.VM),
-        "unshare of CLONE_THREAD, CLONE_SIGHAND and CLONE_VM does nothing but fail where something is shared",
+        "unshare of CLONE_THREAD, CLONE_SIGHAND or CLONE_VM has no effect other than to fail if the caller shares them",
     ),
     (
         ("unshare",),
         lambda call: call.has(F.NEWNS | F.NEWUSER) and not call.has(F.FS),
-        "CLONE_NEWNS and CLONE_NEWUSER imply CLONE_FS: the working directory is the thread's own from here on",
+        "CLONE_NEWNS and CLONE_NEWUSER imply CLONE_FS: the thread then has its own working directory",
     ),
 )
 
 
 def cautions(call: Request) -> Iterator[str]:
-    """The warnings that apply to this call."""
+    """The warnings that apply to a call."""
     for apis, applies, sentence in _CAUTIONS:
         if call.api in apis and applies(call):
             yield sentence

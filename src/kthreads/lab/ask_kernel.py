@@ -1,4 +1,4 @@
-"""Asks the running kernel what it answers to a call, by making it, in a process that is there for nothing else."""
+"""Finds out how the running kernel answers a call, by making the call in a process of its own."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ Preparation = Callable[[Stage, Script], Place | None]
 
 
 def _nothing(_stage: Stage, _script: Script) -> None:
-    """What comes first where nothing does."""
+    """No preparation."""
 
 
 def answers(calls: Sequence[Request], *, prepare: Preparation = _nothing, flags: CloneFlags | int = 0) -> list[int]:
-    """The errno value that each call gets, 0 for one that the kernel takes.
+    """The errno value that the kernel returns for each call; 0 for a call that it accepts.
 
-    Clones are made one after another by one process; unshare and setns are called each in a process of its own.
-    The namespaces that setns enters are those of a child that has its own ones of the kinds asked for.
+    One process makes all clones, one after another. Each unshare and setns is called in a process of its own. setns
+    enters the namespaces of a child that has its own namespaces of the requested kinds.
 
     Args:
-        calls: what to try.
-        prepare: adds steps that come first, such as giving up privileges, to a script; returns None, or a place
-            where a child that it has made waits for 1.
-        flags: how the process is made in which the calls are.
+        calls: the calls to make.
+        prepare: adds the first steps, such as dropping privileges, to a script. Returns None, or a place where a child
+            that it has created waits for 1.
+        flags: the flags of the process that makes the calls.
 
     Raises:
-        OSError: that process could not be made.
+        OSError: that process could not be created.
     """
     found: list[int] = []
     for start in range(0, len(calls), _AT_ONCE):
@@ -86,7 +86,7 @@ class _Company:
             step = script("unshare", int(call.flags))
         else:
             step = self._setns(script, call)
-        script("exit_group", 0)  # ends threads that `prepare` has made; its processes end by themselves
+        script("exit_group", 0)  # ends the threads that `prepare` has created; its processes end by themselves
         self._maker.clone(script, 0, signal.SIGCHLD)
         self._maker("wait4", -1, 0, 0, 0)
         return step
@@ -98,7 +98,7 @@ class _Company:
         target("prctl", 1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         target("tell", ready, 1)
         target("await", enough, 1, 10**10)
-        own = call.flags & NAMESPACES | CloneFlags.NEWUSER  # which lets anybody make the others
+        own = call.flags & NAMESPACES | CloneFlags.NEWUSER  # in it, an unprivileged process can create the others
         made = script.clone(target, own, signal.SIGCHLD)
         script("await", ready, 1, 10**9)
         pidfd = script("pidfd_open", made, 0)
@@ -112,5 +112,5 @@ class _Company:
         self._maker("reap")
         outer = self._stage.script(4)
         outer.clone(self._maker, self._flags, signal.SIGCHLD)
-        outer("reap")  # also a child made with CLONE_PARENT
+        outer("reap")  # also reaps the children that were created with CLONE_PARENT
         self._stage.play(outer)

@@ -1,4 +1,4 @@
-"""An experiment: the same child made with and without a flag, and what was seen of each."""
+"""An experiment: creates the same child with and without a flag, and reports what each did."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 EXIT = "EXIT_SIGNAL"
-"""The name of the experiment with the exit signal, which is no flag."""
+"""The name of the experiment with the exit signal, which is not a flag."""
 
 
 class Variant(NamedTuple):
-    """One way to make the child: a heading, the flags and the exit signal."""
+    """One way to create the child: a heading, the flags and the exit signal."""
 
     heading: str
     flags: CloneFlags
@@ -40,7 +40,7 @@ class Variant(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One thing looked at, and what was seen of it in each variant."""
+    """One observation, and its result in each variant."""
 
     what: str
     seen: tuple[str, ...]
@@ -48,15 +48,15 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment has shown.
+    """The result of an experiment.
 
     Attributes:
-        name: of the flag, such as ``"FS"``.
-        question: what was done, and what is the question.
-        variants: the ways in which the child was made.
-        rows: what was seen, by variant.
-        reason: why it is so.
-        missing: why nothing was seen: what the kernel or the machine refused; empty when all went well.
+        name: the name of the flag, such as ``"FS"``.
+        question: what the experiment does, and the question that it answers.
+        variants: the ways in which the child was created.
+        rows: the observations, each with its result in each variant.
+        reason: why the flag has this effect.
+        missing: why this system cannot run the experiment, such as what the kernel refused; empty if it ran.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Outcome:
     missing: str = ""
 
     def seen(self, what: str) -> tuple[str, ...]:
-        """What was seen of one thing, by variant. KeyError for a thing that was not looked at."""
+        """The results of one observation, by variant. KeyError for an unknown observation."""
         for row in self.rows:
             if row.what == what:
                 return row.seen
@@ -75,14 +75,14 @@ class Outcome:
 
 
 class Missing(Exception):
-    """This machine cannot show it; the message says why."""
+    """This system cannot run the experiment; the message says why."""
 
 
 Body = Callable[[Stage, Variant], Mapping[str, object]]
 
 
 class Experiment(NamedTuple):
-    """One experiment. Call it to make it."""
+    """One experiment. Call it to run it."""
 
     name: str
     question: str
@@ -104,19 +104,19 @@ class Experiment(NamedTuple):
 
 
 EXPERIMENTS: dict[str, Experiment] = {}
-"""All of them, by the name of the flag."""
+"""All experiments, by the name of the flag."""
 
 
 def experiment(
     flag: CloneFlags, question: str, *, base: CloneFlags | int = 0, exit_signal: int = 17
 ) -> Callable[[Body], Experiment]:
-    """Makes an experiment of a function, which makes a child as a variant says and returns what it saw.
+    """Decorates a function that creates a child as a variant says and returns its observations; makes an experiment of it.
 
     Args:
-        flag: what it is about.
-        question: what is done, and what is the question.
-        base: the flags that the child has both times.
-        exit_signal: likewise; SIGCHLD when not given.
+        flag: the flag to show.
+        question: what the experiment does, and the question that it answers.
+        base: the flags of the child in both variants.
+        exit_signal: the exit signal of the child in both variants; SIGCHLD by default.
     """
     with_it = CloneFlags(base) | flag
     variants = (
@@ -128,7 +128,7 @@ def experiment(
 
 
 def of_variants(name: str, question: str, variants: Sequence[Variant]) -> Callable[[Body], Experiment]:
-    """Likewise for variants that differ in something else."""
+    """As `experiment`, for variants that differ in something other than one flag."""
 
     def enter(body: Body) -> Experiment:
         made = EXPERIMENTS[name] = Experiment(name, question, tuple(variants), body)
@@ -138,13 +138,13 @@ def of_variants(name: str, question: str, variants: Sequence[Variant]) -> Callab
 
 
 def play(stage: Stage, script: Script, made: Step, variant: Variant) -> None:
-    """Plays a script; raises `Missing` where the kernel refused to make the child."""
+    """Plays a script; raises `Missing` if the kernel refused to create the child."""
     stage.play(script)
     accepted(made, variant)
 
 
 def accepted(step: Step, variant: Variant) -> Step:
-    """The step that has made the child; raises `Missing` where the kernel refused it."""
+    """Returns the step that created the child; raises `Missing` if the kernel refused it."""
     if step.result >= 0:
         return step
     young = [flag for flag in variant.flags if FACTS[flag].since > Situation().kernel]

@@ -1,4 +1,4 @@
-"""What the child is: a thread or a process, the child of which process, its handle, and the process that is told of its end."""
+"""The identity of the child: thread or process, its parent, its pidfd, and its exit signal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WALL = 0x40000000
     F.THREAD, "Both ask for their ids. Is the child a process, and can its creator wait for it?", base=F.VM | F.SIGHAND
 )
 def thread(stage: Stage, variant: Variant) -> dict[str, object]:
-    """CLONE_THREAD: the same process, or another one."""
+    """CLONE_THREAD: a thread of the same process, or another process."""
     creator, child = stage.script(), stage.script()
     asked, enough = stage.place(), stage.place()
     pid, tid = child("getpid"), child("gettid")
@@ -38,7 +38,7 @@ def thread(stage: Stage, variant: Variant) -> dict[str, object]:
     return {
         "getpid in the child": "the creator's" if pid.result == own.result else "its own",
         "gettid in the child": "the same as getpid" if tid.result == pid.result else "another",
-        "the creator waits": "for its end" if waited.result == made.result else f"in vain: {waited.outcome}",
+        "the creator's wait4": "returns the child" if waited.result == made.result else f"fails: {waited.outcome}",
     }
 
 
@@ -61,9 +61,12 @@ def parent(stage: Stage, variant: Variant) -> dict[str, object]:
     }
 
 
-@experiment(F.PIDFD, "The creator is given a place for a descriptor. What can it do with what it finds there?")
+@experiment(
+    F.PIDFD,
+    "The creator passes an address for a descriptor to clone. What does the kernel store there, and what can it signal?",
+)
 def pidfd(stage: Stage, variant: Variant) -> dict[str, object]:
-    """CLONE_PIDFD: a descriptor that means the child, and never another process."""
+    """CLONE_PIDFD: a descriptor that refers to the child, and never to another process."""
     creator, child = stage.script(), stage.script()
     place, enough = stage.place(content=struct.pack("=q", -1)), stage.place()
     child("await", enough, 1, _WHILE)
@@ -76,7 +79,7 @@ def pidfd(stage: Stage, variant: Variant) -> dict[str, object]:
     return {
         "the creator finds": "nothing" if place.number == -1 else "a descriptor",
         "signal 0 through it to the living child": living.outcome,
-        "signal 0 through it when the child was waited for": gone.outcome,
+        "signal 0 through it after the child was waited for": gone.outcome,
     }
 
 
@@ -90,7 +93,7 @@ def pidfd(stage: Stage, variant: Variant) -> dict[str, object]:
     ],
 )
 def exit_signal(stage: Stage, variant: Variant) -> dict[str, object]:
-    """The exit signal: the process that is told, and how it waits."""
+    """The exit signal: which signal the parent gets, and how it can wait."""
     creator = stage.script()
     everything = stage.place(content=b"\xff" * 8)
     made = creator.clone(stage.script(), variant.flags, variant.exit_signal)

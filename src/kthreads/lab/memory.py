@@ -1,4 +1,4 @@
-"""What lies in memory: memory itself, the thread pointer, ids stored by the kernel, and whether the creator stands still."""
+"""Experiments with memory: shared memory, the thread pointer, ids that the kernel stores, and the suspended creator."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["child_cleartid", "child_settid", "parent_settid", "settls", "vfork",
 
 F = CloneFlags
 
-_MOMENT = 50_000_000  # ns that a child grants its creator to run on
+_MOMENT = 50_000_000  # ns that the child waits for its creator to continue
 _WHILE = 5_000_000_000
 
 
 def _private_word() -> int:
-    """The address of a word that lies in the memory of each process, not on the stage."""
+    """The address of a word in the memory of each process, not on the stage."""
     return int(ffi.cast("uintptr_t", lib.kt_lab_word()))
 
 
@@ -34,9 +34,13 @@ def vm(stage: Stage, variant: Variant) -> dict[str, object]:
     return {"the child reads": read.result, "the creator reads afterwards": found.result}
 
 
-@experiment(F.SETTLS, "Both look at their thread pointer, through which C finds errno. Is it one?", base=F.VM)
+@experiment(
+    F.SETTLS,
+    "The creator and the child read their thread pointers, through which C finds errno. Are they the same?",
+    base=F.VM,
+)
 def settls(stage: Stage, variant: Variant) -> dict[str, object]:
-    """CLONE_SETTLS: a thread pointer of its own."""
+    """CLONE_SETTLS: the child has its own thread pointer."""
     creator, child = stage.script(), stage.script()
     block = stage.place(4096)
     own = creator("thread_pointer")
@@ -49,9 +53,9 @@ def settls(stage: Stage, variant: Variant) -> dict[str, object]:
     return {"the child's thread pointer is": whose if known else "neither"}
 
 
-@experiment(F.VFORK, "The child waits a moment for its creator to run on. Does it?")
+@experiment(F.VFORK, "The child waits 50 ms for its creator to continue. Does the creator continue?")
 def vfork(stage: Stage, variant: Variant) -> dict[str, object]:
-    """CLONE_VFORK: the creator stands still."""
+    """CLONE_VFORK: the creator is suspended."""
     creator, child = stage.script(), stage.script()
     ran_on, ended = stage.place(), stage.place()
     waited = child("await", ran_on, 1, _MOMENT)
@@ -62,7 +66,7 @@ def vfork(stage: Stage, variant: Variant) -> dict[str, object]:
     creator("reap")
     play(stage, creator, made, variant)
     return {
-        "the child sees its creator run on": "no" if waited.result < 0 else "yes",
+        "the creator continues while the child runs": "no" if waited.result < 0 else "yes",
         "the child has ended when clone returns": "yes" if seen.result else "no",
     }
 
@@ -71,7 +75,7 @@ def _id_or_nothing(number: int, child: int) -> str:
     return "nothing" if number == 0 else "the child's id" if number == child else str(number)
 
 
-@experiment(F.PARENT_SETTID, "The kernel is given an address in the creator's memory. What lies there after clone?")
+@experiment(F.PARENT_SETTID, "The creator passes an address in its memory to clone. What does it contain after clone?")
 def parent_settid(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_PARENT_SETTID: the id in the creator's memory."""
     creator, place = stage.script(), _private_word()
@@ -84,7 +88,8 @@ def parent_settid(stage: Stage, variant: Variant) -> dict[str, object]:
 
 
 @experiment(
-    F.CHILD_SETTID, "The kernel is given an address in the child's memory. What lies there as the child begins?"
+    F.CHILD_SETTID,
+    "The creator passes an address in the child's memory to clone. What does it contain when the child starts?",
 )
 def child_settid(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_CHILD_SETTID: the id in the child's memory, which need not be the creator's."""
@@ -102,7 +107,9 @@ def child_settid(stage: Stage, variant: Variant) -> dict[str, object]:
 
 
 @experiment(
-    F.CHILD_CLEARTID, "A word holds 1 while the child runs. What does it hold when the child is gone?", base=F.VM
+    F.CHILD_CLEARTID,
+    "A word contains 1 while the child runs. What does it contain after the child has ended?",
+    base=F.VM,
 )
 def child_cleartid(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_CHILD_CLEARTID: the end of the child, as a word in memory and a futex wake."""
@@ -117,6 +124,6 @@ def child_cleartid(stage: Stage, variant: Variant) -> dict[str, object]:
     found = creator("load", word)
     play(stage, creator, made, variant)
     return {
-        "a futex wait for 0 in it": "ends" if waited.result == 0 else "does not end (timed out)",
+        "a futex wait for 0 in it": "returns" if waited.result == 0 else "times out",
         "the word afterwards": found.result,
     }

@@ -1,7 +1,7 @@
-"""What a child has a world of its own of: names, mounts, processes, networks, ids, clocks.
+"""Experiments with namespaces: names, mounts, processes, networks, ids, clocks; and with the cgroup of a child.
 
-Each creator first goes into namespaces of its own, so that a child made without the flag changes those and not the
-machine's; where privileges are missing, into a user namespace before.
+Each creator first enters its own namespaces, so that a child created without the flag changes those and not the
+host's. A creator without privileges first enters a user namespace.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _read(stage: Stage, script: Script, path: str) -> Place:
 
 
 class _World:
-    """Namespaces of the creator's own, as its first steps."""
+    """The creator's own namespaces, which its first steps create."""
 
     def __init__(self, creator: Script, flags: CloneFlags) -> None:
         self._creator, self._steps = creator, []
@@ -63,7 +63,7 @@ class _World:
             self._steps.append((creator("unshare", flags), flags))
 
     def play(self, stage: Stage, made: Step, variant: Variant) -> None:
-        """Plays the creator's script; raises `Missing` where the kernel refused the namespaces or the child."""
+        """Plays the creator's script; raises `Missing` if the kernel refused the namespaces or the child."""
         stage.play(self._creator)
         for step, flags in self._steps:
             if step.result < 0:
@@ -78,7 +78,7 @@ def _name(stage: Stage, script: Script, kind: str) -> Place:
     return found
 
 
-@experiment(F.NEWUTS, "The child calls itself 'laboratory'. What is its creator's hostname afterwards?")
+@experiment(F.NEWUTS, "The child sets the hostname to 'laboratory'. What is its creator's hostname afterwards?")
 def newuts(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_NEWUTS: a hostname of its own."""
     creator, child = stage.script(), stage.script()
@@ -116,7 +116,9 @@ def _whose(names: tuple[Place, Place]) -> dict[str, object]:
     return {"the child's namespace is": "the creator's" if names[0].text == names[1].text else "its own"}
 
 
-@experiment(F.NEWPID, "The child asks for its own id and its parent's. What does it see, and whom can it reach?")
+@experiment(
+    F.NEWPID, "The child asks for its own id and its parent's. What does it see, and can it signal its creator?"
+)
 def newpid(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_NEWPID: a process 1 of its own."""
     creator, child = stage.script(), stage.script()
@@ -134,7 +136,7 @@ def newpid(stage: Stage, variant: Variant) -> dict[str, object]:
     }
 
 
-@experiment(F.NEWNS, "The child covers a directory that holds a file. Does its creator still find the file?")
+@experiment(F.NEWNS, "The child mounts over a directory that contains a file. Does its creator still find the file?")
 def newns(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_NEWNS: mounts of its own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -150,7 +152,7 @@ def newns(stage: Stage, variant: Variant) -> dict[str, object]:
         here = creator("openat", _AT_FDCWD, f"{folder}/file", 0)
         world.play(stage, made, variant)
     if mounted.result < 0:
-        raise Missing(f"the child may not mount a tmpfs: {mounted.outcome}")
+        raise Missing(f"the child cannot mount a tmpfs: {mounted.outcome}")
 
     def found(step: Step) -> str:
         return "finds the file" if step.result >= 0 else step.outcome
@@ -158,7 +160,7 @@ def newns(stage: Stage, variant: Variant) -> dict[str, object]:
     return {"the child": found(there), "the creator": found(here)}
 
 
-@experiment(F.NEWNET, "The child looks for network interfaces. Which are there?")
+@experiment(F.NEWNET, "The child lists network interfaces. Which does it find?")
 def newnet(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_NEWNET: a network of its own."""
     creator, child = stage.script(), stage.script()
@@ -180,7 +182,9 @@ def newnet(stage: Stage, variant: Variant) -> dict[str, object]:
     }
 
 
-@experiment(F.NEWUSER, "A creator without privileges makes a child. Who is the child, and what may it do?")
+@experiment(
+    F.NEWUSER, "A creator without privileges makes a child. Which user id and capabilities does the child have?"
+)
 def newuser(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_NEWUSER: capabilities in a user namespace of its own."""
     creator, child = stage.script(), stage.script()
@@ -202,7 +206,7 @@ def newuser(stage: Stage, variant: Variant) -> dict[str, object]:
     }
 
 
-@experiment(F.NEWCGROUP, "The child looks up its cgroups. Where does it see itself?")
+@experiment(F.NEWCGROUP, "The child reads the paths of its cgroups. What does it see?")
 def newcgroup(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_NEWCGROUP: the own cgroup as the root."""
     creator, child = stage.script(), stage.script()
@@ -242,14 +246,16 @@ def newtime(stage: Stage, variant: Variant) -> dict[str, object]:
     return {"ahead by, in seconds": f"{ahead:,}", **_whose(names)}
 
 
-@experiment(F.INTO_CGROUP, "A cgroup stands ready. In which one does the child begin?")
+@experiment(
+    F.INTO_CGROUP, "The creator passes a descriptor of a new cgroup to clone. In which cgroup does the child start?"
+)
 def into_cgroup(stage: Stage, variant: Variant) -> dict[str, object]:
-    """CLONE_INTO_CGROUP: born in a cgroup."""
+    """CLONE_INTO_CGROUP: the child starts in a given cgroup."""
     home = _cgroup2()
     try:
         target = tempfile.mkdtemp(prefix="kthreads-laboratory-", dir=home)
     except OSError as error:
-        raise Missing(f"no cgroup can be made in {home}: {error.strerror}") from error
+        raise Missing(f"cannot create a cgroup in {home}: {error.strerror}") from error
     descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         creator, child = stage.script(), stage.script()
@@ -263,13 +269,18 @@ def into_cgroup(stage: Stage, variant: Variant) -> dict[str, object]:
     accepted(made, variant)
     path = next((line[3:] for line in found.text.splitlines() if line.startswith("0::")), "")
     where = "in the new one" if path.endswith(Path(target).name) else "in its creator's"
-    return {"the child begins": where}
+    return {"the child starts": where}
 
 
 def _cgroup2() -> Path:
     """The directory of this process's cgroup of version 2."""
     if Situation().kernel < FACTS[F.INTO_CGROUP].since:
         raise Missing(f"CLONE_INTO_CGROUP needs {version_text(FACTS[F.INTO_CGROUP].since)}")
-    if (own := cgroups.of_version_2()) is not None:
-        return own.folder
-    raise Missing("no hierarchy of cgroups of version 2 is mounted here")
+    own = next(
+        (line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), None
+    )
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, point, kind, *_ = line.split()
+        if kind == "cgroup2" and own is not None:
+            return Path(point + own)
+    raise Missing("no cgroup hierarchy of version 2 is mounted")

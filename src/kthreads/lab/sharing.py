@@ -1,4 +1,4 @@
-"""What two tasks have in common beside memory: directory, descriptors, signal handlers, undo lists, I/O priority."""
+"""Experiments with what two tasks share besides memory: directory, descriptors, signal handlers, undo lists, I/O priority."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fs(stage: Stage, variant: Variant) -> dict[str, object]:
     return {"the child is in": there.text, "the creator is in": here.text}
 
 
-@experiment(F.FILES, "The child closes a descriptor of its creator and opens another. What has the creator?")
+@experiment(F.FILES, "The child closes a descriptor of its creator and opens another. Which are open in the creator?")
 def files(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_FILES: one table of descriptors, or one each."""
     creator, child = stage.script(), stage.script()
@@ -68,7 +68,7 @@ def _look(stage: Stage, script: Script, number: int) -> Place:
     return found
 
 
-@experiment(F.SIGHAND, "The child has SIGUSR1 ignored. What does SIGUSR1 do in its creator?", base=F.VM)
+@experiment(F.SIGHAND, "The child ignores SIGUSR1. What does SIGUSR1 do in its creator?", base=F.VM)
 def sighand(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_SIGHAND: one table of handlers, or one each."""
     creator, child = stage.script(), stage.script()
@@ -82,11 +82,13 @@ def sighand(stage: Stage, variant: Variant) -> dict[str, object]:
     return {"SIGUSR1 in the child": _handler(there), "SIGUSR1 in the creator": _handler(here)}
 
 
-@experiment(F.CLEAR_SIGHAND, "The creator handles SIGUSR1 and ignores SIGUSR2. What does the child begin with?")
+@experiment(F.CLEAR_SIGHAND, "The creator handles SIGUSR1 and ignores SIGUSR2. What are their actions in the child?")
 def clear_sighand(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_CLEAR_SIGHAND: handlers are reset, what is ignored stays."""
     creator, child = stage.script(), stage.script()
-    creator("rt_sigaction", signal.SIGUSR1, _action(stage, 4096), 0, 8)  # blocked all the time: it never runs
+    creator(
+        "rt_sigaction", signal.SIGUSR1, _action(stage, 4096), 0, 8
+    )  # the signal stays blocked, so the handler never runs
     creator("rt_sigaction", signal.SIGUSR2, _action(stage, 1), 0, 8)
     first, second = _look(stage, child, signal.SIGUSR1), _look(stage, child, signal.SIGUSR2)
     made = creator.clone(child, variant.flags, variant.exit_signal)
@@ -95,7 +97,7 @@ def clear_sighand(stage: Stage, variant: Variant) -> dict[str, object]:
     return {"SIGUSR1 in the child": _handler(first), "SIGUSR2 in the child": _handler(second)}
 
 
-@experiment(F.SYSVSEM, "The child takes a semaphore with SEM_UNDO and ends. Is it given back while the creator lives?")
+@experiment(F.SYSVSEM, "The child takes a semaphore with SEM_UNDO and ends. Is it released while the creator runs?")
 def sysvsem(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_SYSVSEM: one list of operations to undo, or one each."""
     creator, child = stage.script(), stage.script()
@@ -110,10 +112,10 @@ def sysvsem(stage: Stage, variant: Variant) -> dict[str, object]:
     stage.play(creator)
     _possible(semaphore, "System V semaphores")
     accepted(made, variant)
-    return {"its value while the child has it": taken.result, "its value when the child has ended": after.result}
+    return {"its value while the child holds it": taken.result, "its value after the child has ended": after.result}
 
 
-@experiment(F.IO, "The child lowers its I/O priority from level 4 to 7. Which has its creator afterwards?")
+@experiment(F.IO, "The child lowers its I/O priority from level 4 to 7. Which level does its creator have afterwards?")
 def io(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_IO: one I/O context, or one each."""
     creator, child = stage.script(), stage.script()
@@ -131,4 +133,4 @@ def io(stage: Stage, variant: Variant) -> dict[str, object]:
 
 def _possible(step: Step, what: str) -> None:
     if step.result < 0:
-        raise Missing(f"this kernel has no {what} for this process: {errno.errorcode[-step.result]}")
+        raise Missing(f"this process cannot use {what}: {errno.errorcode[-step.result]}")

@@ -1,8 +1,8 @@
-"""A stage for children that take steps: their memory, their scripts, and the run.
+"""A stage for children that run scripts: their memory, their scripts, and the run.
 
-A script is a list of system calls that a child makes, whatever it shares; `csrc/lab/lab.c` runs it. All that a script
-points to lies on the stage, a piece of memory that every child sees, so that the results of all of them can be
-read when the play is over.
+A script is a list of system calls that a child makes, whatever it shares; `csrc/lab/lab.c` runs it. All memory that a
+script points to is on the stage, a mapping that every child shares, so that the results of all children can be read
+after the play.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from kthreads.flags.clone_flags import CloneFlags
 __all__ = ["PATIENCE", "Content", "Place", "Script", "Stage", "Step"]
 
 PATIENCE = 10.0
-"""Seconds after which a play that does not end is ended."""
+"""Seconds after which the parent kills a play that has not ended."""
 
 _SIZE = 1 << 20
 _STACK = 8192
-_ALIGNMENT = 64  # a TLS and a stack want more than a word
+_ALIGNMENT = 64  # a TLS block and a stack need more than the alignment of a word
 
 
 class Place:
@@ -35,17 +35,17 @@ class Place:
 
     @property
     def raw(self) -> bytes:
-        """What lies there."""
+        """The bytes of the place."""
         return self._memory[self._start : self._start + self._size]
 
     @property
     def number(self) -> int:
-        """The 32-bit number that lies there, with its sign."""
+        """The place as a signed 32-bit number."""
         return int.from_bytes(self.raw[:4], "little", signed=True)
 
     @property
     def seconds(self) -> int:
-        """The seconds of a struct timespec that lies there."""
+        """The seconds of the struct timespec at the place."""
         return int.from_bytes(self.raw[:8], "little", signed=True)
 
     @property
@@ -55,13 +55,13 @@ class Place:
 
 
 class Content(NamedTuple):
-    """As an argument: not the address of a place but the word that lies there when the step is taken."""
+    """As an argument: not the address of a place but the word that it contains when the step runs."""
 
     place: Place
 
 
 class Step:
-    """One step of a script; its result is there after the run."""
+    """One step of a script. Its result can be read after the run."""
 
     def __init__(self, cdata: Any) -> None:
         self._cdata = cdata
@@ -73,12 +73,12 @@ class Step:
 
     @property
     def address(self) -> int:
-        """Where the result is put."""
+        """The address of the result."""
         return int(ffi.cast("uintptr_t", ffi.addressof(self._cdata, "result")))
 
     @property
     def outcome(self) -> str:
-        """The result as people read it, a number or the name of an error."""
+        """The result as text: a number, or the name of an error."""
         return errno.errorcode.get(-self.result, str(self.result)) if self.result < 0 else str(self.result)
 
 
@@ -86,7 +86,7 @@ Argument = int | str | bytes | Place | Step | Content
 
 
 class Script:
-    """What one child does, step by step."""
+    """The steps of one child."""
 
     def __init__(self, stage: Stage, room: int) -> None:
         self._stage, self._room = stage, room
@@ -113,19 +113,19 @@ class Script:
         return Step(step)
 
     def clone(self, child: Script, flags: CloneFlags | int, exit_signal: int = 0, **places: Any) -> Step:
-        """Adds a step that makes a child, which takes the steps of `child`; its result is the child's id.
+        """Adds a step that creates a child, which runs the script `child`; the result of the step is the child's id.
 
         Args:
-            child: what it does.
-            flags: of `CloneFlags`.
-            exit_signal: what tells the parent of its end.
+            child: the script of the child.
+            flags: any of `CloneFlags`.
+            exit_signal: the signal that the parent gets when the child ends.
             places: `child_tid`, `parent_tid`, `pidfd`, `tls`, `cgroup`, as in clone3(2); `by_clone=1` for clone(2).
         """
         return self("clone", self._stage.child(child, flags, exit_signal, **places))
 
 
 class Stage:
-    """The memory of one play. A context manager: it goes away at the end."""
+    """The memory of one play. A context manager, which releases the memory at its end."""
 
     def __init__(self, size: int = _SIZE) -> None:
         self._memory = mmap.mmap(-1, size)  # anonymous and shared
@@ -142,7 +142,7 @@ class Stage:
         ffi.release(self._view)
 
     def place(self, size: int = 8, content: bytes = b"") -> Place:
-        """Room for `size` bytes, zero but for what it begins with."""
+        """Reserves `size` bytes, which start with `content` and are zero otherwise."""
         start = (self._used + _ALIGNMENT - 1) // _ALIGNMENT * _ALIGNMENT
         size = max(size, len(content))
         if start + size > len(self._memory):
@@ -152,12 +152,12 @@ class Stage:
         return Place(self._memory, start, size, self._base + start)
 
     def array(self, kind: str, count: int) -> tuple[Place, Any]:
-        """Room for some C structures, as a place and as cffi sees it."""
+        """Reserves memory for `count` C structures; returns it as a place and as a cffi pointer."""
         place = self.place(int(ffi.sizeof(kind)) * count)
         return place, ffi.cast(f"{kind} *", place.address)
 
     def word_of(self, argument: Argument) -> int:
-        """An argument as the kernel takes it."""
+        """An argument as the word that is passed to the kernel."""
         if isinstance(argument, Content):
             return argument.place.address
         if isinstance(argument, (Place, Step)):
@@ -169,11 +169,11 @@ class Stage:
         return argument & 0xFFFF_FFFF_FFFF_FFFF
 
     def script(self, room: int = 32) -> Script:
-        """A new script, empty, with room for so many steps."""
+        """A new, empty script with room for `room` steps."""
         return Script(self, room)
 
     def child(self, script: Script, flags: CloneFlags | int, exit_signal: int = 0, **places: Any) -> Place:
-        """A kt_lab_child that takes the steps of a script."""
+        """A kt_lab_child that runs a script."""
         place, cdata = self.array("kt_lab_child", 1)
         stack = self.place(_STACK)
         child = cdata[0]
@@ -185,16 +185,16 @@ class Stage:
         return place
 
     def play(self, script: Script, flags: CloneFlags | int = 0, *, patience: float = PATIENCE) -> int:
-        """Has the script run by a process of its own, and waits for its end.
+        """Runs the script in a new process, and waits for the end of that process.
 
         Returns:
-            its exit status, 0 for one that took all its steps.
+            The exit status of the process; 0 if it ran all steps.
 
         Raises:
-            OSError: the process could not be made, or was killed as the time was over.
+            OSError: the process could not be created, or was killed after `patience` seconds.
         """
         child = self.child(script, flags, signal.SIGCHLD)
         status = int(lib.kt_lab_run(ffi.cast("kt_lab_child *", child.address), int(patience * 1e9)))
         if status < 0:
-            raise OSError(-status, "the laboratory's process did not come to its end")
+            raise OSError(-status, "the laboratory's process did not end normally")
         return status

@@ -42,7 +42,7 @@ def _threads_of_system() -> int | None:
 
 def _threads_of_user() -> int | None:
     """The number of threads of this process. RLIMIT_NPROC counts at least these."""
-    for line in (_read("/proc/self/status") or "").splitlines():
+    for line in procfs.read("/proc/self/status").splitlines():
         if line.startswith("Threads:"):
             return _number(line.split()[1])
     return None
@@ -89,8 +89,8 @@ def memory_limits() -> list[Limit]:
 
 def _quota_of(directory: Path) -> float | None:
     """The CPU quota of a cgroup, in CPUs (cgroup v2 cpu.max; v1 cpu.cfs_quota_us); None without a limit."""
-    text = _read(directory / "cpu.max")
-    if text is not None:
+    text = procfs.read(directory / "cpu.max")
+    if text:
         quota, _, period = text.partition(" ")
     else:
         quota, period = procfs.read(directory / "cpu.cfs_quota_us"), procfs.read(directory / "cpu.cfs_period_us")
@@ -106,11 +106,6 @@ def cpu_quota() -> float | None:
         if not cgroup.controllers or "cpu" in cgroup.controllers:
             found.extend(quota for quota in map(_quota_of, cgroup.folders) if quota is not None)
     return min(found, default=None)
-
-
-def _upwards(root: Path, directory: Path) -> list[Path]:
-    """A directory and its parents, up to the root. In a cgroup namespace the path may not exist."""
-    return [directory, *(parent for parent in directory.parents if parent == root or root in parent.parents)]
 
 
 def cpu_count() -> int:

@@ -276,7 +276,7 @@ def test_a_python_child_of_a_kernel_thread_knows_its_tid():
         (CloneFlags.VFORK, {}, "fork"),
         (0, {"exit_signal": signal.SIGUSR1}, "SIGCHLD"),
         (CloneFlags.THREAD, {}, "Thread"),
-        (CloneFlags.SETTLS, {}, "library itself"),
+        (CloneFlags.SETTLS, {}, "kthreads sets it"),
     ],
     ids=repr,
 )

@@ -54,7 +54,7 @@ class Situation:
     @cached_property
     def user_namespaces(self) -> bool:
         """Whether the thread may create a user namespace (kernel.unprivileged_userns_clone, a sysctl of Debian)."""
-        return _text("/proc/sys/kernel/unprivileged_userns_clone").strip() != "0" or self.sys_admin
+        return procfs.read("/proc/sys/kernel/unprivileged_userns_clone") != "0" or self.sys_admin
 
     @cached_property
     def pid_init(self) -> bool:
@@ -97,18 +97,6 @@ class Situation:
     def _can(self, capability: int) -> bool:
         effective = _field(self._status, "CapEff")
         return effective is None or bool(int(effective, 16) >> capability & 1)
-
-
-def _text(path: str) -> str:
-    """The text of a small file of /proc; empty if it does not exist. Cheaper than open(): each process start reads some."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        return os.read(descriptor, 8192).decode(errors="replace")
-    finally:
-        os.close(descriptor)
 
 
 def _field(status: str, name: str) -> str | None:

@@ -276,11 +276,6 @@ def _cgroup2() -> Path:
     """The directory of this process's cgroup of version 2."""
     if Situation().kernel < FACTS[F.INTO_CGROUP].since:
         raise Missing(f"CLONE_INTO_CGROUP needs {version_text(FACTS[F.INTO_CGROUP].since)}")
-    own = next(
-        (line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::")), None
-    )
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, point, kind, *_ = line.split()
-        if kind == "cgroup2" and own is not None:
-            return Path(point + own)
+    if (own := cgroups.of_version_2()) is not None:
+        return own.folder
     raise Missing("no cgroup hierarchy of version 2 is mounted")

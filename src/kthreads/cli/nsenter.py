@@ -33,7 +33,7 @@ _OPTIONS = {  # kind: letter, long option
 
 
 class _Plan:
-    """What is to be entered, all of it opened before the first step: afterwards /proc may be another."""
+    """The namespaces to enter, all opened before the first step: afterwards /proc may be a different one."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.target = options.target
@@ -56,7 +56,7 @@ class _Plan:
         self.entered = CloneFlags(0)
 
     def _all_kinds(self) -> set[str]:
-        """Those that the target has, but for a user namespace that is ours: the kernel refuses to enter it again."""
+        """Those that the target has, except this process's own user namespace: the kernel refuses to enter it again."""
         self._need_target("--all")
         kinds = set(os.listdir(f"/proc/{self.target}/ns")) & set(KINDS)
         if os.path.samefile(f"/proc/{self.target}/ns/user", "/proc/self/ns/user"):
@@ -170,7 +170,7 @@ def _run(options: argparse.Namespace) -> NoReturn:
             with contextlib.suppress(PermissionError):
                 os.setgroups([])
                 dropped = True
-        # Who is in there already must not reach our program by /proc/PID/exe, and write to it (CVE-2019-5736).
+        # A process in the namespaces must not reach this program by /proc/PID/exe and write to it (CVE-2019-5736).
         system.set_not_dumpable()
         plan.enter()
         _move(plan, options.wdns)
@@ -207,10 +207,15 @@ def add_command(commands: Any) -> None:
         add(letter, name, dest=kind, nargs="?", const="", metavar="FILE", help=f"its {kind} namespace, or that of FILE")
     add("-S", "--setuid", type=_or_follow(parsed(user)), metavar="UID", help="the program's user id, or follow")
     add("-G", "--setgid", type=_or_follow(parsed(group)), metavar="GID", help="the program's group id, or follow")
-    add("--preserve-credentials", action="store_true", help="leave user and group ids alone")
+    add("--preserve-credentials", action="store_true", help="keep the user and group ids")
     add("-r", "--root", nargs="?", const="", metavar="DIR", help="the target's root directory, or DIR")
     directory = parser.add_mutually_exclusive_group()
     directory.add_argument("-w", "--wd", nargs="?", const="", metavar="DIR", help="its working directory, or DIR")
     directory.add_argument("-W", "--wdns", metavar="DIR", help="DIR, as it is called in the namespaces")
     add("-e", "--env", action="store_true", help="its environment variables")
-    add("-F", "--no-fork", action="store_true", help="with --pid: the program itself stays in our PID namespace")
+    add(
+        "-F",
+        "--no-fork",
+        action="store_true",
+        help="with --pid: do not fork; the program stays in the current PID namespace",
+    )

@@ -43,11 +43,8 @@ _PROPAGATION = {
 }
 
 
-# ---- The parts of the work -----------------------------------------------------------------------------------------
-
-
 class _Outside:
-    """A child that stays in the namespaces that the command came from, and does some work there when it is told to.
+    """A child that stays in the namespaces that the command came from, and does some work there on request.
 
     Args:
         work: called with the id of this process; None where there is nothing to do.
@@ -77,13 +74,13 @@ class _Outside:
         return 0
 
     def close(self) -> None:
-        """In another child, which is not to tell it anything."""
+        """Closes the pipe in another child, which must not start the work."""
         if self._child:
             os.close(self._writer)
             self._child = 0
 
     def do(self) -> None:
-        """Has it do its work, and returns when it has; ends the command where it has failed."""
+        """Starts the work and waits for its end. Exits if the work has failed."""
         if not self._child:
             return
         os.write(self._writer, b"g")
@@ -223,9 +220,6 @@ def _go(options: argparse.Namespace, uid: int, gid: int) -> NoReturn:
     execute.execute(NAME, options.program)
 
 
-# ---- The command line ------------------------------------------------------------------------------------------------
-
-
 class _Isolate(argparse.Action):
     """An option that adds a flag, and may name a file that is to keep the namespace."""
 
@@ -251,7 +245,7 @@ class _MapBoth(argparse.Action):
 
 
 class _Ranges:
-    """Ids for `--map-users` and `--map-groups`: a range, or as many as are ours by subuid(5)."""
+    """Ids for `--map-users` and `--map-groups`: a range, or all that subuid(5) grants the caller."""
 
     def __init__(self, kind: str, text: str) -> None:
         if text == "auto":
@@ -342,12 +336,33 @@ def add_command(commands: Any) -> None:
     for kind, (letter, name, what) in _OPTIONS.items():
         add(letter, name, dest=kind, nargs="?", metavar="FILE", action=_Isolate, help=f"{what}; FILE keeps it")
     add("-f", "--fork", action="store_true", help="run the program as a child")
-    add("--kill-child", nargs="?", type=_signal, metavar="SIGNAL", action=_KillChild, help="with us, kill the child")
+    add(
+        "--kill-child",
+        nargs="?",
+        type=_signal,
+        metavar="SIGNAL",
+        action=_KillChild,
+        help="kill the child when this command ends",
+    )
     add("-r", "--map-root-user", nargs=0, action=_MapBoth, help="be root in a new user namespace")
-    add("-c", "--map-current-user", nargs=0, const="current", action=_MapBoth, help="be who you are in one")
+    add(
+        "-c",
+        "--map-current-user",
+        nargs=0,
+        const="current",
+        action=_MapBoth,
+        help="keep the user and group ids in a new user namespace",
+    )
     for option, convert in (("--map-user", user), ("--map-group", group)):
         parse = parsed(convert)
-        add(option, type=parse, metavar="ID", const=(CloneFlags.NEWUSER, None), action=_Imply, help="be ID in one")
+        add(
+            option,
+            type=parse,
+            metavar="ID",
+            const=(CloneFlags.NEWUSER, None),
+            action=_Imply,
+            help="have the id ID in a new user namespace",
+        )
     for option, kind in (("--map-users", "uid"), ("--map-groups", "gid")):
         flag = (CloneFlags.NEWUSER, None)
         add(
@@ -356,9 +371,9 @@ def add_command(commands: Any) -> None:
             metavar="INSIDE:OUTSIDE:COUNT",
             const=flag,
             action=_Imply,
-            help="more ids, or auto",
+            help="map a range of ids, or auto",
         )
-    add("--map-auto", nargs=0, action=_MapAuto, help="all ids that /etc/subuid and /etc/subgid give you")
+    add("--map-auto", nargs=0, action=_MapAuto, help="map all ids that /etc/subuid and /etc/subgid grant the caller")
     add("--setgroups", choices=("allow", "deny"), help="whether setgroups(2) is allowed in the user namespace")
     proc = (CloneFlags.NEWNS, "/proc")
     add("--mount-proc", nargs="?", metavar="DIR", const=proc, action=_Imply, help="mount proc, at /proc or DIR")

@@ -24,7 +24,7 @@ INTERRUPTED = 130
 
 
 class UsageError(Exception):
-    """The command line is wrong; the text says how."""
+    """The command line is invalid; the text says why."""
 
 
 def _known(what: str, names: list[str], known: list[str]) -> list[str]:
@@ -77,7 +77,7 @@ def _measure(plan: Plan, console: Console) -> tuple[Runner, bool]:
         try:
             runner.measure()
         except KeyboardInterrupt:
-            runner.run.notes.append("interrupted: these are the results up to then")
+            runner.run.notes.append("interrupted: the results are incomplete")
             return runner, True
     return runner, False
 
@@ -95,7 +95,9 @@ def _print(run: RunSummary, old: RunSummary | None, console: Console) -> None:
         console.print(table)
     if old is not None:
         for difference in compare.differences(run, old):
-            console.print(f"the old run was taken under other conditions: {difference}", style="yellow", markup=False)
+            console.print(
+                f"the old run was measured under other conditions: {difference}", style="yellow", markup=False
+            )
         console.print(tables.of_changes(list(compare.changes(run, old))))
 
 
@@ -118,15 +120,21 @@ def _run(options: argparse.Namespace) -> int:
     return INTERRUPTED if interrupted else int(runner.failed)
 
 
-def add_arguments(parser: Parser) -> None:
-    """Adds the description and the options of `bench`."""
-    parser.description = (
-        "Measures threads, regions and tasks beside their peers. Suites: " + ", ".join([*SUITES, SYSCALLS]) + "."
+def add_command(commands: Any) -> None:
+    """Adds `bench` to the command line."""
+    parser = commands.add_parser(
+        "bench",
+        help="compare threads, regions and tasks with their peers",
+        description="Measures threads, regions and tasks and compares them with their peers. Suites: "
+        + ", ".join([*SUITES, SYSCALLS])
+        + ".",
     )
     parser.add_argument("suites", nargs="*", metavar="SUITE", help="what to measure (default: all)")
     parser.add_argument("--peers", metavar="PEER,…", help="only these peers: " + ", ".join(all_peers()))
     parser.add_argument("--json", type=Path, metavar="FILE", help="save every sample (compressed when it ends in .gz)")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots")
-    parser.add_argument("--quick", action="store_true", help="take 20 s at most, and be less exact")
-    parser.add_argument("--compare", type=Path, metavar="OLD.json", help="say what got better or worse since")
+    parser.add_argument("--quick", action="store_true", help="take at most 20 s; less precise")
+    parser.add_argument(
+        "--compare", type=Path, metavar="OLD.json", help="show what got faster or slower since OLD.json"
+    )
     parser.set_defaults(run=_run)

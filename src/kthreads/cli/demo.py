@@ -26,7 +26,7 @@ from kthreads.threads.wait import FIRST_COMPLETED, wait
 PART_SIZE = 4 << 20  # bytes of a file that one call takes
 LARGE = 128 << 10  # bytes from which a call is worth a thread
 SMALL_AT_A_TIME = 64  # files
-OTHERS = {"site-packages", "dist-packages"}  # what Python's own library folder holds of others
+OTHERS = {"site-packages", "dist-packages"}  # folders of third-party packages in Python's library folder
 LIBRARY = "libz.so.1"
 
 
@@ -121,7 +121,7 @@ def run_serial(crc32: NativeFunction, work: Work, advance: Advance) -> Run:
 
 
 def run_threading(crc32: NativeFunction, work: Work, count: int, advance: Advance) -> Run:
-    """The parts shared out among `count` threading.Threads, which give the GIL up for each call and take it again."""
+    """The parts shared out among `count` threading.Threads, which release the GIL for each call and take it again."""
     crcs = [0] * len(work.parts)
     workers = [Worker() for _ in range(count)]
     todo = iter(range(len(work.parts)))
@@ -147,7 +147,7 @@ def run_threading(crc32: NativeFunction, work: Work, count: int, advance: Advanc
 
 
 def run_kthreads(crc32: NativeFunction, work: Work, count: int, advance: Advance) -> Run:
-    """The large parts on kernel threads, which leave the GIL to this thread: it sees to the small files meanwhile."""
+    """The large parts on kernel threads, which leave the GIL to this thread: it reads the small files meanwhile."""
     crcs = [0] * len(work.parts)
     main = Worker(threading.get_native_id(), flags="the main thread")
     workers: dict[int, Worker] = {}
@@ -168,7 +168,7 @@ def run_kthreads(crc32: NativeFunction, work: Work, count: int, advance: Advance
         worker.flags = f"{int(thread.flags):#x}"
         advance(len(work.parts[at].view))
 
-    def see_to_small_files() -> None:
+    def checksum_small_files() -> None:
         for at in small[-SMALL_AT_A_TIME:]:
             crcs[at] = crc32(0, work.parts[at].view, len(work.parts[at].view))
             advance(len(work.parts[at].view))
@@ -176,11 +176,11 @@ def run_kthreads(crc32: NativeFunction, work: Work, count: int, advance: Advance
 
     begin, cpu = time.perf_counter(), time.thread_time()
     while large or small or running:
-        lanes = max(1, count - 1) if small else count  # this thread has a CPU, too
+        lanes = max(1, count - 1) if small else count  # this thread also needs a CPU
         while large and len(running) < lanes:
             start(large.pop())
         if small:
-            see_to_small_files()
+            checksum_small_files()
         for thread in wait(running, timeout=0 if small else None, return_when=FIRST_COMPLETED).done:
             finish(thread)
     main.cpu_s = time.thread_time() - cpu
@@ -227,7 +227,7 @@ def _files_table(work: Work, totals: list[int]) -> Table:
 
 
 def _threads_table(runs: list[Run]) -> Table:
-    table = Table(title="Who did it", title_justify="left")
+    table = Table(title="Threads", title_justify="left")
     table.add_column("run")
     table.add_column("tid", justify="right")
     table.add_column("CPU time", justify="right")
@@ -252,14 +252,14 @@ def _speed_table(work: Work, runs: list[Run]) -> Table:
     return table
 
 
-def _story(work: Work, ours: Run) -> str:
+def _summary(work: Work, run: Run) -> str:
     large, small = work.by_size()
     return (
-        f"{len(large)} parts of {len(work.paths)} files were checksummed by crc32 of {LIBRARY} on {len(ours.workers) - 1} kernel "
-        "threads that clone(2) made. They share memory, files and signal handlers with this process (the flags above), "
-        "have a libc descriptor of their own, and never took the GIL: Python checksummed "
-        f"{len(small)} small files meanwhile. Each thread was parked after a part and started again for the next; "
-        "crc32_combine put the parts of each file together, and zlib.crc32 agrees."
+        f"crc32 of {LIBRARY} read {len(large)} parts of {len(work.paths)} files on {len(run.workers) - 1} kernel threads "
+        "created by clone(2). The threads share memory, files and signal handlers with this process (see the flags "
+        "above), have their own libc descriptors and never took the GIL. Meanwhile this thread read "
+        f"{len(small)} small files. Each thread was parked after a part and started again for the next. "
+        "crc32_combine combined the checksums of the parts, and the results match zlib.crc32."
     )
 
 
@@ -312,7 +312,7 @@ def _run(options: argparse.Namespace) -> int:
     if any(total != wanted for total in totals):
         errors.print("kthreads demo: the checksums DIFFER from zlib.crc32's", style="bold red")
         return 1
-    console.print(_story(work, runs[-1]))
+    console.print(_summary(work, runs[-1]))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`kthreads doctor`: what was found in this process, on this kernel and libc."""
+"""`kthreads doctor`: what kthreads found out about this process, kernel and libc."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def _features() -> list[Finding]:
         feature(
             lib.KT_FEATURE_GUARD,
             "stack guards",
-            "MADV_GUARD_INSTALL: no mapping of their own",
-            "mprotect: two mappings a thread (MADV_GUARD_INSTALL needs Linux 6.13)",
+            "MADV_GUARD_INSTALL: no extra mapping",
+            "mprotect: two mappings per thread (MADV_GUARD_INSTALL needs Linux 6.13)",
         ),
         feature(
             lib.KT_FEATURE_FUTEX_WAITV,
             "futex_waitv",
             "up to 128 threads in one wait",
-            "missing (Linux 5.16): wait() looks every 5 ms",
+            "missing (Linux 5.16): wait() polls every 5 ms",
         ),
         feature(
             lib.KT_FEATURE_PIDFD_THREAD, "pidfd of a thread", "PIDFD_THREAD", "missing (Linux 6.9): no Thread.fileno()"
@@ -86,13 +86,17 @@ def _libc() -> list[Finding]:
         Finding(
             "libc",
             "list of threads",
-            "joined" if libc.linked else "not trusted: no setuid and no TLS of libraries loaded later on our threads",
+            "joined"
+            if libc.linked
+            else "not usable: no setuid, and no TLS of libraries loaded later, on kthreads' threads",
             bool(libc.linked),
         ),
         Finding(
             "libc",
             "reuse of threads",
-            "destructors can run between two runs" if libc.destructors and libc.linked else "off: reuse= starts anew",
+            "destructors can run between two runs"
+            if libc.destructors and libc.linked
+            else "off: reuse= starts a new thread",
             bool(libc.destructors and libc.linked),
         ),
     ]
@@ -110,7 +114,7 @@ def _limits() -> list[Finding]:
 
 
 def findings() -> list[Finding]:
-    """All that was discovered. Probes libc, which makes the process multi-threaded for it."""
+    """All findings. Probes libc; from then on libc regards the process as multi-threaded."""
     return [*_software(), *_features(), *_libc(), *_limits()]
 
 
@@ -130,6 +134,7 @@ def _run(_: argparse.Namespace) -> int:
     return 0 if lib.kt_libc_probe(ffi.NULL) == 0 else 1
 
 
-def add_arguments(parser: Parser) -> None:
-    """Adds the description and the options of `doctor`."""
+def add_command(commands: Any) -> None:
+    """Adds `doctor` to the command line."""
+    parser = commands.add_parser("doctor", help="print what kthreads found out about kernel, libc and limits")
     parser.set_defaults(run=_run)

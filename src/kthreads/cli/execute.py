@@ -1,4 +1,4 @@
-"""Becoming a program, and ending as one ended: what the commands do last."""
+"""The last step of a command: it executes a program, or ends as its child ended."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127
 
 
 def execute(name: str, words: list[str], environment: dict[str, str] | None = None) -> NoReturn:
-    """Becomes a program; the user's login shell when there are no words. Does not return: where the program cannot be
-    executed, it says so and ends with 127 where there is none, or else with 126."""
+    """Executes a program; the user's login shell when there are no words. Does not return: if the program cannot be
+    executed, it prints an error and exits with 127 if the program does not exist, or else with 126."""
     if words:
         file, arguments = words[0], words
     else:
         file = os.environ.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh"
         arguments = ["-" + os.path.basename(file)]
     sys.stdout.flush()
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them; programs do not expect that
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these signals; programs expect the default action
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvpe(file, arguments, os.environ if environment is None else environment)
@@ -33,13 +33,13 @@ def execute(name: str, words: list[str], environment: dict[str, str] | None = No
 
 
 def status_of(wait_status: int) -> int:
-    """The exit status as subprocess has it: negative for a signal."""
+    """The exit status as in `subprocess`: negative for a signal."""
     return os.waitstatus_to_exitcode(wait_status)
 
 
 def end_like(status: int) -> int:
-    """Ends this process by the signal that ended a child, so that its parent sees the same; returns a status that
-    is none."""
+    """Ends this process by the signal that ended its child, so that the parent sees the same status. Returns a status that
+    is not a signal."""
     if status >= 0:
         return status
     number = -status

@@ -1,4 +1,4 @@
-"""`kthreads explain`: what flags do, and whether the kernel would take them."""
+"""`kthreads explain`: what flags do, and whether the kernel would accept them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _signal_number(word: str) -> int:
 
 
 def _likely_api(words: str) -> str:
-    """That of the caller that is named; clone where the low byte holds an exit signal, as in what strace prints."""
+    """The system call of the named caller; clone if the low byte holds an exit signal, as strace prints it."""
     number, _, named = parse(words)
     return named or ("clone" if number & 0x7F else "clone3")
 
@@ -39,10 +39,12 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if explanation.valid else 1
 
 
-def add_arguments(parser: Parser) -> None:
-    """Adds the description and the options of `explain`."""
-    parser.description = (
-        "Exit status: 0 for flags that the kernel would accept from this caller, 1 for others, 2 for bad usage."
+def add_command(commands: Any) -> None:
+    """Adds `explain` to the command line."""
+    parser = commands.add_parser(
+        "explain",
+        help="explain what flags of clone do, and why the kernel would refuse them",
+        description="Exit status: 0 if the kernel would accept the flags from the caller, 1 if not, 2 for a usage error.",
     )
     parser.add_argument(
         "flags",
@@ -50,6 +52,6 @@ def add_arguments(parser: Parser) -> None:
         metavar="FLAGS",
         help=f"CLONE_VM|CLONE_FILES, vm files, 0x3d0f00, SIGCHLD, or a caller: {', '.join(CALLERS)}",
     )
-    parser.add_argument("--api", choices=APIS, help="the system call; a likely one where not given")
+    parser.add_argument("--api", choices=APIS, help="the system call (default: guessed from FLAGS)")
     parser.add_argument("--exit-signal", type=_signal_number, metavar="SIGNAL", help="a name or number from signal(7)")
     parser.set_defaults(run=_run)

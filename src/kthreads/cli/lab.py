@@ -1,4 +1,4 @@
-"""`kthreads lab`: experiments with the flags of clone, made on the spot."""
+"""`kthreads lab`: experiments with the flags of clone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _print(console: Console, outcome: Outcome) -> None:
     for variant in outcome.variants:
         console.print(f"  {variant.heading}: clone3({text(variant.flags, variant.exit_signal)})", highlight=False)
     if outcome.missing:
-        console.print(f"[yellow]not shown here: {outcome.missing}[/yellow]", highlight=False)
+        console.print(f"[yellow]not available here: {outcome.missing}[/yellow]", highlight=False)
     else:
         table = Table("", *(variant.heading for variant in outcome.variants), pad_edge=False)
         for row in outcome.rows:
@@ -57,11 +57,13 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if all(outcome.missing for outcome in outcomes) else 0
 
 
-def add_arguments(parser: Parser) -> None:
-    """Adds the description and the options of `lab`."""
-    parser.description = (
-        "Each experiment makes the same child with and without a flag and prints what was seen. "
-        "Exit status: 1 if this machine allowed none of the requested experiments, 2 for an unknown name."
+def add_command(commands: Any) -> None:
+    """Adds `lab` to the command line."""
+    parser = commands.add_parser(
+        "lab",
+        help="show what a flag of clone does, by an experiment",
+        description="Each experiment creates the same child with and without a flag and prints what it observed. "
+        "Exit status: 1 if this system allows none of the experiments, 2 for an unknown name.",
     )
-    parser.add_argument("flags", nargs="*", metavar="FLAG", help=f"all when none is given: {', '.join(_all_names())}")
+    parser.add_argument("flags", nargs="*", metavar="FLAG", help=f"a flag (default: all): {', '.join(_all_names())}")
     parser.set_defaults(run=_run)

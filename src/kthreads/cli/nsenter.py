@@ -34,7 +34,7 @@ _OPTIONS = {  # kind: letter, long option
 
 
 class _Plan:
-    """What is to be entered, all of it opened before the first step: afterwards /proc may be another."""
+    """The namespaces to enter, all opened before the first step: afterwards /proc may be a different one."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.target = options.target
@@ -57,7 +57,7 @@ class _Plan:
         self.entered = CloneFlags(0)
 
     def _all_kinds(self) -> set[str]:
-        """Those that the target has, but for a user namespace that is ours: the kernel refuses to enter it again."""
+        """Those that the target has, except this process's own user namespace: the kernel refuses to enter it again."""
         self._need_target("--all")
         kinds = set(os.listdir(f"/proc/{self.target}/ns")) & set(KINDS)
         if os.path.samefile(f"/proc/{self.target}/ns/user", "/proc/self/ns/user"):
@@ -205,7 +205,7 @@ def add_arguments(parser: Parser) -> None:
         add(letter, name, dest=kind, nargs="?", const="", metavar="FILE", help=f"its {kind} namespace, or that of FILE")
     add("-S", "--setuid", type=_or_follow(parsed(user)), metavar="UID", help="the program's user id, or follow")
     add("-G", "--setgid", type=_or_follow(parsed(group)), metavar="GID", help="the program's group id, or follow")
-    add("--preserve-credentials", action="store_true", help="leave user and group ids alone")
+    add("--preserve-credentials", action="store_true", help="keep the user and group ids")
     add("-r", "--root", nargs="?", const="", metavar="DIR", help="the target's root directory, or DIR")
     directory = parser.add_mutually_exclusive_group()
     directory.add_argument("-w", "--wd", nargs="?", const="", metavar="DIR", help="its working directory, or DIR")
@@ -215,5 +215,5 @@ def add_arguments(parser: Parser) -> None:
         "-F",
         "--no-fork",
         action="store_true",
-        help="with --pid: do not fork, so that the program stays in the caller's PID namespace",
+        help="with --pid: do not fork; the program stays in the current PID namespace",
     )

@@ -1,5 +1,5 @@
-"""What a command writes. What cannot be written is told as other commands tell it, and nothing takes the place of a
-standard descriptor that is closed."""
+"""The standard streams of a command. A failed write is reported as in other commands, and no file that the command opens
+gets the number of a closed standard descriptor."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Streams", "WriteError"]
 
 
 class WriteError(Exception):
-    """The standard output cannot be written. No OSError: commands expect those of other things, and handle them."""
+    """Writing to the standard output failed. Not an OSError, because commands handle an OSError of other operations."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(f"write error: {error.strerror}")
-        self.is_told = error.errno != errno.EPIPE  # a reader that has closed the pipe knows it
+        self.is_told = error.errno != errno.EPIPE  # on EPIPE, the reader has closed the pipe
 
 
 class _Stream:
@@ -50,7 +50,7 @@ class _Stream:
             self._tell(error)
 
     def _tell(self, error: OSError) -> None:
-        """Does nothing: failures are reported to this stream."""
+        """Does nothing: failures are reported on this stream."""
 
 
 class _Output(_Stream):
@@ -86,15 +86,15 @@ class Streams:
                     _let_go(fd)
 
     def _stream(self, stream: Any, fd: int) -> Any:
-        """It, or one for what the interpreter has found closed."""
+        """The stream; a new one if the interpreter found its descriptor closed."""
         if stream is not None:
             return stream
         return os.fdopen(fd, "w", closefd=False) if self._own_process else io.StringIO()
 
 
 def _keep_places() -> None:
-    """Opens something for each standard descriptor that is closed, which the next file would be else. It can be read or
-    written as little as what is closed, and it is closed in programs that we become or start."""
+    """Opens /dev/null for each closed standard descriptor, whose number the next file would get otherwise. The descriptor
+    cannot be read or written either, and it is closed in programs that this process executes or starts."""
     for fd, the_wrong_way in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
         try:
             os.fstat(fd)
@@ -104,7 +104,7 @@ def _keep_places() -> None:
 
 
 def _let_go(fd: int) -> None:
-    """Has what is still in the buffer of a stream go nowhere: the interpreter would fail to write it once more."""
+    """Redirects a descriptor to /dev/null: the interpreter would try again to write the stream's buffer, and fail."""
     with contextlib.suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, fd)

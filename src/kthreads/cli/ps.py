@@ -32,7 +32,7 @@ def _command_of(member: Member) -> str:
 
 
 def _members(namespace: Namespace, everyone: dict[int, set[int]], threads: bool) -> Iterable[Member]:
-    """Whom to show: a process as one where all its threads are in it, else the threads that are."""
+    """The members to show: one line for a process with all its threads in the namespace, else a line for each thread in it."""
     inside: dict[int, list[Member]] = {}
     for member in namespace.members:
         inside.setdefault(member.pid, []).append(member)
@@ -47,7 +47,7 @@ def _line(namespace: Namespace, count: int) -> Text:
     text = Text(str(namespace), "bold")
     if namespace.uid is not None:
         text.append(f" made by user {namespace.uid}", "default")
-    processes = f"{count} process{'es' if count != 1 else ''}" if count else "no process"
+    processes = f"{count} process{'es' if count != 1 else ''}" if count else "no processes"
     return text.append(f"  {processes}", "dim")
 
 
@@ -95,7 +95,7 @@ def tree(
 
 
 def _above(namespace: Namespace, shown: dict[tuple[str, int], Namespace]) -> tuple[str, int] | None:
-    """What it hangs below: its parent where it has one with the same owner, else its owner."""
+    """The namespace above it in the tree: its parent if that has the same owner, else its owner."""
     parent = shown.get((namespace.kind, namespace.parent or 0))
     if parent is not None and (namespace.kind == "user" or parent.owner == namespace.owner):
         return parent.kind, parent.inode
@@ -103,7 +103,7 @@ def _above(namespace: Namespace, shown: dict[tuple[str, int], Namespace]) -> tup
 
 
 def _own(found: Iterable[Namespace]) -> set[tuple[str, int]]:
-    """Those that this process is in, where everybody else is, too."""
+    """The namespaces of this process, which most other processes share."""
     return {(each.kind, each.inode) for each in found if os.getpid() in each.pids}
 
 
@@ -121,20 +121,24 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def add_arguments(parser: Parser) -> None:
-    """Adds the description and the options of `ps`."""
-    parser.description = (
-        "Shows the namespaces of all processes below the user namespaces that own them, with the processes in them: "
-        "a process where all its threads are, else the threads that are. Namespaces of processes that you may not "
-        "inspect are left out."
+def add_command(commands: Any) -> None:
+    """Adds `ps` to the command line."""
+    parser = commands.add_parser(
+        "ps",
+        help="show the tree of namespaces and the processes in them",
+        description="Shows the namespaces of all processes below the user namespaces that own them, with their members: "
+        "a process if all its threads are in the namespace, else the threads that are. Namespaces of processes that the "
+        "caller may not inspect are omitted.",
     )
-    parser.add_argument("pid", nargs="?", type=int, metavar="PID", help="only those that this process is in")
-    parser.add_argument("-k", "--kind", action="append", choices=tuple(KINDS), help="only of this kind, and user")
+    parser.add_argument("pid", nargs="?", type=int, metavar="PID", help="show only the namespaces of this process")
+    parser.add_argument(
+        "-k", "--kind", action="append", choices=tuple(KINDS), help="show only this kind, and user namespaces"
+    )
     parser.add_argument("-T", "--threads", action="store_true", help="show each thread")
     parser.add_argument(
         "-a",
         "--all",
         action="store_true",
-        help="also show the processes in the caller's own namespaces",
+        help="show all processes, also in the namespaces of this command",
     )
     parser.set_defaults(run=_run)

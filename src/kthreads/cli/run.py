@@ -19,14 +19,14 @@ from kthreads.processes.mounts import Bind, Dev, Mount, Tmpfs
 from kthreads.processes.process import Process
 
 NAME = "kthreads run"
-_FAILURE = 125  # of ours, not of the program: docker's and podman's
+_FAILURE = 125  # the container could not be started; the same status as docker and podman
 
 _ALWAYS = CloneFlags.NEWNS | CloneFlags.NEWUTS | CloneFlags.NEWIPC | CloneFlags.NEWPID | CloneFlags.NEWCGROUP
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def _namespaces(options: argparse.Namespace) -> CloneFlags:
-    """All but time and, where it is the host's, network; that of users where the others could not be had without."""
+    """All namespaces except time and, with --net=host, network. A user namespace only if it is requested or required."""
     namespaces = _ALWAYS
     if options.net == "none":
         namespaces |= CloneFlags.NEWNET
@@ -45,7 +45,7 @@ def _mounts(options: argparse.Namespace) -> list[Mount]:
 
 
 def _environment(options: argparse.Namespace) -> dict[str, str]:
-    """Ours stays outside of a root that is not ours."""
+    """The environment of the program. It inherits this process's variables only without --root."""
     in_a_root = {"PATH": _PATH, "HOME": "/root", "TERM": os.environ.get("TERM", "dumb")}
     return (dict(os.environ) if options.root is None else in_a_root) | dict(options.env)
 
@@ -95,7 +95,7 @@ class _Signals:
             self._process.send_signal(number)
 
     def pass_to(self, process: Process) -> None:
-        """From now on, and those that came before."""
+        """Passes signals to the process from now on, and first those that arrived before."""
         self._process = process
         for number in self._early:
             process.send_signal(number)
@@ -184,10 +184,18 @@ def add_arguments(parser: Parser) -> None:
     add("--net", choices=("none", "host"), default="none", help="no network but a loopback, or the host's (none)")
     add("--memory", type=_bytes, metavar="SIZE", help="at most this much memory, such as 64M")
     add("--cpus", type=_cpus, metavar="N", help="at most N CPUs, such as 1.5")
-    add("--pids", type=positive, metavar="N", help="at most N processes and threads")
-    add("-e", "--env", type=_pair, action="append", default=[], metavar="NAME[=VALUE]", help="a variable, or ours")
+    add("--pids", type=_positive, metavar="N", help="at most N processes and threads")
+    add(
+        "-e",
+        "--env",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="NAME[=VALUE]",
+        help="set a variable, or pass on the caller's",
+    )
     add("-w", "--workdir", metavar="DIR", help="the program's working directory")
-    add("-u", "--user", type=_user, metavar="UID[:GID]", help="the user that runs the program")
-    add("--userns", action="store_true", help="a user namespace, although you are root")
+    add("-u", "--user", type=_user, metavar="UID[:GID]", help="the user and group of the program")
+    add("--userns", action="store_true", help="create a user namespace also as root")
     add("--keep-capability", action="append", metavar="NAME", help="a capability that the program keeps, or all")
-    add("--no-init", action="store_true", help="the program is process 1; else that is an init that reaps")
+    add("--no-init", action="store_true", help="run the program as process 1, without an init that reaps")

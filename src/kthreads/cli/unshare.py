@@ -46,7 +46,7 @@ _PROPAGATION = {
 
 
 class _Outside:
-    """A child that stays in the namespaces that the command came from, and does some work there when it is told to.
+    """A child that stays in the namespaces that the command came from, and does some work there on request.
 
     Args:
         work: called with the id of this process; None where there is nothing to do.
@@ -76,13 +76,13 @@ class _Outside:
         return 0
 
     def close(self) -> None:
-        """In another child, which is not to tell it anything."""
+        """Closes the pipe in another child, which must not start the work."""
         if self._child:
             os.close(self._writer)
             self._child = 0
 
     def do(self) -> None:
-        """Has it do its work, and returns when it has; ends the command where it has failed."""
+        """Starts the work and waits for its end. Exits if the work has failed."""
         if not self._child:
             return
         os.write(self._writer, b"g")
@@ -249,7 +249,7 @@ class _MapBoth(argparse.Action):
 
 
 class _Ranges:
-    """Ids for `--map-users` and `--map-groups`: a range, or as many as are ours by subuid(5)."""
+    """Ids for `--map-users` and `--map-groups`: a range, or all that subuid(5) grants the caller."""
 
     def __init__(self, kind: str, text: str) -> None:
         if text == "auto":
@@ -351,11 +351,18 @@ def add_arguments(parser: Parser) -> None:
         nargs=0,
         const="current",
         action=_MapBoth,
-        help="keep your user and group ids in one",
+        help="keep the user and group ids in a new user namespace",
     )
     for option, convert in (("--map-user", user), ("--map-group", group)):
         parse = parsed(convert)
-        add(option, type=parse, metavar="ID", const=(CloneFlags.NEWUSER, None), action=_Imply, help="be ID in one")
+        add(
+            option,
+            type=parse,
+            metavar="ID",
+            const=(CloneFlags.NEWUSER, None),
+            action=_Imply,
+            help="have the id ID in a new user namespace",
+        )
     for option, kind in (("--map-users", "uid"), ("--map-groups", "gid")):
         flag = (CloneFlags.NEWUSER, None)
         add(
@@ -364,9 +371,9 @@ def add_arguments(parser: Parser) -> None:
             metavar="INSIDE:OUTSIDE:COUNT",
             const=flag,
             action=_Imply,
-            help="more ids, or auto",
+            help="map a range of ids, or auto",
         )
-    add("--map-auto", nargs=0, action=_MapAuto, help="all ids that /etc/subuid and /etc/subgid give you")
+    add("--map-auto", nargs=0, action=_MapAuto, help="map all ids that /etc/subuid and /etc/subgid grant the caller")
     add("--setgroups", choices=("allow", "deny"), help="whether setgroups(2) is allowed in the user namespace")
     proc = (CloneFlags.NEWNS, "/proc")
     add("--mount-proc", nargs="?", metavar="DIR", const=proc, action=_Imply, help="mount proc, at /proc or DIR")

@@ -120,14 +120,12 @@ def _run(options: argparse.Namespace) -> int:
     return INTERRUPTED if interrupted else int(runner.failed)
 
 
-def add_command(commands: Any) -> None:
-    """Adds `bench` to the command line."""
-    parser = commands.add_parser(
-        "bench",
-        help="compare threads, regions and tasks with their peers",
-        description="Measures threads, regions and tasks and compares them with their peers. Suites: "
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `bench`."""
+    parser.description = (
+        "Measures threads, regions and tasks and compares them with their peers. Suites: "
         + ", ".join([*SUITES, SYSCALLS])
-        + ".",
+        + "."
     )
     parser.add_argument("suites", nargs="*", metavar="SUITE", help="what to measure (default: all)")
     parser.add_argument("--peers", metavar="PEER,…", help="only these peers: " + ", ".join(all_peers()))

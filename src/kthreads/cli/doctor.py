@@ -134,7 +134,6 @@ def _run(_: argparse.Namespace) -> int:
     return 0 if lib.kt_libc_probe(ffi.NULL) == 0 else 1
 
 
-def add_command(commands: Any) -> None:
-    """Adds `doctor` to the command line."""
-    parser = commands.add_parser("doctor", help="print what kthreads found out about kernel, libc and limits")
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `doctor`."""
     parser.set_defaults(run=_run)

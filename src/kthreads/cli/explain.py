@@ -39,12 +39,10 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if explanation.valid else 1
 
 
-def add_command(commands: Any) -> None:
-    """Adds `explain` to the command line."""
-    parser = commands.add_parser(
-        "explain",
-        help="explain what flags of clone do, and why the kernel would refuse them",
-        description="Exit status: 0 if the kernel would accept the flags from the caller, 1 if not, 2 for a usage error.",
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `explain`."""
+    parser.description = (
+        "Exit status: 0 if the kernel would accept the flags from the caller, 1 if not, 2 for a usage error."
     )
     parser.add_argument(
         "flags",

@@ -57,13 +57,11 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if all(outcome.missing for outcome in outcomes) else 0
 
 
-def add_command(commands: Any) -> None:
-    """Adds `lab` to the command line."""
-    parser = commands.add_parser(
-        "lab",
-        help="show what a flag of clone does, by an experiment",
-        description="Each experiment creates the same child with and without a flag and prints what it observed. "
-        "Exit status: 1 if this system allows none of the experiments, 2 for an unknown name.",
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `lab`."""
+    parser.description = (
+        "Each experiment creates the same child with and without a flag and prints what it observed. "
+        "Exit status: 1 if this system allows none of the experiments, 2 for an unknown name."
     )
     parser.add_argument("flags", nargs="*", metavar="FLAG", help=f"a flag (default: all): {', '.join(_all_names())}")
     parser.set_defaults(run=_run)

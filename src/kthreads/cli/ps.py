@@ -121,14 +121,12 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def add_command(commands: Any) -> None:
-    """Adds `ps` to the command line."""
-    parser = commands.add_parser(
-        "ps",
-        help="show the tree of namespaces and the processes in them",
-        description="Shows the namespaces of all processes below the user namespaces that own them, with their members: "
+def add_arguments(parser: Parser) -> None:
+    """Adds the description and the options of `ps`."""
+    parser.description = (
+        "Shows the namespaces of all processes below the user namespaces that own them, with their members: "
         "a process if all its threads are in the namespace, else the threads that are. Namespaces of processes that the "
-        "caller may not inspect are omitted.",
+        "caller may not inspect are omitted."
     )
     parser.add_argument("pid", nargs="?", type=int, metavar="PID", help="show only the namespaces of this process")
     parser.add_argument(

@@ -184,7 +184,7 @@ def add_arguments(parser: Parser) -> None:
     add("--net", choices=("none", "host"), default="none", help="no network but a loopback, or the host's (none)")
     add("--memory", type=_bytes, metavar="SIZE", help="at most this much memory, such as 64M")
     add("--cpus", type=_cpus, metavar="N", help="at most N CPUs, such as 1.5")
-    add("--pids", type=_positive, metavar="N", help="at most N processes and threads")
+    add("--pids", type=positive, metavar="N", help="at most N processes and threads")
     add(
         "-e",
         "--env",

@@ -166,7 +166,7 @@ def setns_moves_others():
 
 def predicted(call, situation):
     for problem in problems(call, situation):
-        if problem.errno and not ("would move" in problem.sentence and setns_moves_others()):
+        if problem.errno and not ("would also move" in problem.sentence and setns_moves_others()):
             return problem.errno
     return 0
 

@@ -78,7 +78,7 @@ class Step:
 
     @property
     def outcome(self) -> str:
-        """The result as text: a number, or the name of an error."""
+        """The result as text, which is a number or the name of an error."""
         return errno.errorcode.get(-self.result, str(self.result)) if self.result < 0 else str(self.result)
 
 

@@ -51,6 +51,17 @@ def test_cpus_are_counted_by_affinity_and_quota(cgroup, quotas, cpus):
     assert kthreads.cpu_count() == cpus
 
 
+def test_mounts_with_odd_paths_are_passed_over(cgroup, monkeypatch):
+    write, _ = cgroup
+    write("a/b/cpu.max", "150000 100000\n")
+    odd = "40 23 0:40 / /mnt/odd\r\x0c\u2028path rw - tmpfs none rw\n"
+    read = procfs.read
+    monkeypatch.setattr(
+        procfs, "read", lambda path: odd * 2 + read(path) if path == "/proc/self/mountinfo" else read(path)
+    )
+    assert kthreads.cpu_count() == 2
+
+
 def test_quotas_of_cgroup_v1_count(cgroup):
     write, lines = cgroup
     lines[:] = ["4:cpu,cpuacct:/a", "3:memory:/a"]

@@ -47,7 +47,7 @@ def test_what_is_public_says_what_it_is(name):
     assert callable(item) is False or item.__doc__
 
 
-PUBLIC_MODULES = ("errors", "flags", "memory", "mounts", "namespaces", "pools", "processes", "threads")
+PUBLIC_MODULES = ("errors", "flags", "limits", "memory", "mounts", "namespaces", "pools", "processes", "threads")
 
 
 @pytest.mark.parametrize("module", PUBLIC_MODULES)

@@ -24,7 +24,8 @@ if (_reason := _refusal()) is not None:
 
 __version__ = "0.1.0"
 
-from kthreads import errors, flags, limits, lifecycle, memory, mounts, namespaces  # noqa: E402, F401, I001
+from kthreads import errors, flags, limits, memory, mounts, namespaces  # noqa: E402, F401
+from kthreads import lifecycle as _lifecycle  # noqa: E402, F401
 from kthreads.errors import (  # noqa: E402
     FlagError,
     KThreadsError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,9 @@ from kthreads import procfs
 
 __all__ = ["Cgroup", "memberships", "of_version_2"]
 
-_MEMBERSHIPS, _MOUNTS = "/proc/self/cgroup", "/proc/self/mountinfo"
+# Lines end at newlines alone: paths of other mounts may have any other character in them.
+_MEMBERSHIP = re.compile(r"^\d+:([^:\n]*):([^\n]*)$", re.MULTILINE)  # cgroups(7)
+_MOUNT = re.compile(r"^\d+ \d+ \S+ \S+ (\S+) [^\n]* - (cgroup2?) \S+ (\S*)$", re.MULTILINE)  # proc(5), mountinfo
 
 
 class Cgroup(NamedTuple):
@@ -35,8 +38,7 @@ def memberships() -> list[Cgroup]:
     """The cgroups of this process in the hierarchies that are mounted."""
     mounts = _mounts()
     found = []
-    for line in procfs.read(_MEMBERSHIPS).splitlines():
-        _, names, path = line.split(":", 2)
+    for names, path in _MEMBERSHIP.findall(procfs.read("/proc/self/cgroup")):
         controllers = frozenset(filter(None, names.split(",")))
         mount = next((point for of, point in mounts if controllers <= of and bool(controllers) == bool(of)), None)
         if mount is not None:
@@ -50,14 +52,8 @@ def of_version_2() -> Cgroup | None:
 
 
 def _mounts() -> list[tuple[frozenset[str], Path]]:
-    """The controllers and the mount point of each mounted hierarchy (proc(5), mountinfo)."""
-    found: list[tuple[frozenset[str], Path]] = []
-    for line in procfs.read(_MOUNTS).splitlines():
-        fields, _, rest = line.partition(" - ")
-        kind, _, options = rest.split(" ", 2)
-        point = Path(fields.split()[4])
-        if kind == "cgroup2":
-            found.append((frozenset(), point))
-        elif kind == "cgroup":
-            found.append((frozenset(options.split(",")) - {"rw", "ro"}, point))
-    return found
+    """The controllers and the mount point of each mounted hierarchy."""
+    return [
+        (frozenset(options.split(",")) - {"rw", "ro"} if kind == "cgroup" else frozenset(), Path(point))
+        for point, kind, options in _MOUNT.findall(procfs.read("/proc/self/mountinfo"))
+    ]

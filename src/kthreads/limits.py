@@ -12,10 +12,7 @@ from typing import Any
 from kthreads import cgroups, procfs
 from kthreads._native import lib
 
-__all__ = [
-    "Limit", "check_workers", "cpu_count", "cpu_quota", "default_executor_workers", "default_workers", "describe",
-    "describe_memory", "limit_default_workers", "limits", "memory_limits", "set_default_workers",
-]  # fmt: skip
+__all__ = ["cpu_count", "default_workers", "set_default_workers"]
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def test_an_interrupted_pidfd_of_a_thread_is_not_lost(gate):
         assert sorted(os.listdir("/proc/self/fd")) == before
 
     def take():
-        kthreads.threads.pidfd.PidFd(thread.cell_while_alive()[0]).close()
+        kthreads.threads.pidfd.PidFd(thread.kt_cell_while_alive()[0]).close()
 
     assert at_every_opcode(take, [kthreads.threads.pidfd, kthreads.descriptors], check=check) > 20
     gate.open()

@@ -44,7 +44,7 @@ def is_settled(pool):
 
 def starts_or_can_be_started(thread):
     """Whatever an interrupt has come between: the thread runs, or can be started now."""
-    if not thread.was_started():
+    if not thread.kt_was_started():
         assert thread not in registry.registered
         assert not thread.is_alive()
         thread.start()

@@ -155,7 +155,7 @@ def test_what_is_no_time_to_park_is_said(seconds, error):
 
 def test_a_refusal_of_a_pool_speaks_of_the_pool():
     pool = kthreads.Pool(1, queue_size=8)
-    error = pool._settings.error(errno.EINVAL)
+    error = pool._pool_settings.error(errno.EINVAL)
     assert isinstance(error, ValueError)
     assert "pool" in str(error)
     assert "thread: Invalid" not in str(error)

@@ -407,3 +407,18 @@ def test_a_python_thread_has_a_stack_like_threading_s(function):
     soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
     expected = threading.stack_size() or (8 << 20 if soft == resource.RLIM_INFINITY else soft)
     assert run(function("use_stack", "int(size_t)").__call__, expected - (1 << 18)) >= 0
+
+
+def test_a_subclass_may_name_its_attributes_as_it_likes():
+    class Own(kthreads.Thread):
+        def __init__(self):
+            super().__init__()
+            self.has_ended = self.was_started = self._settings = self._running = False
+
+        def run(self):
+            return 7
+
+    thread = Own()
+    thread.start()
+    thread.join()
+    assert thread.result == 7

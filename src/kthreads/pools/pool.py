@@ -82,7 +82,7 @@ class Pool:
         if when_full not in ("wait", "raise"):
             raise ValueError(f"when_full must be 'wait' or 'raise', not {when_full!r}")
         self._waits_for_room = when_full == "wait"
-        settings = self._settings = PoolSettings(
+        settings = self._pool_settings = PoolSettings(
             workers=workers,
             name=name,
             cpus=cpus,
@@ -306,7 +306,7 @@ class Pool:
 
     def resize(self, workers: int, timeout: float | None = None) -> None:
         """Waits as `quiesce` does, then continues with another number of workers. Raises as `quiesce` does."""
-        count, cpus = limits.check_workers("workers", workers), self._settings.usable
+        count, cpus = limits.check_workers("workers", workers), self._pool_settings.usable
         self._end_threads(
             lambda slice_ns: lib.kt_pool_resize(self._handle.open_cdata(), count, cpus, slice_ns), timeout
         )

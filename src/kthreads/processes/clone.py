@@ -30,12 +30,12 @@ class Child(PidfdMethods):
     def __init__(self, flags: CloneFlags, what: str) -> None:
         self._what = what
         self.flags = flags
-        self._running = RunningProcess(self)
+        self._running_process = RunningProcess(self)
 
     @property
     def pid(self) -> int:
         """Its process id in the caller's PID namespace."""
-        return self._running.pid
+        return self._running_process.pid
 
     @property
     def returncode(self) -> int | None:
@@ -44,7 +44,7 @@ class Child(PidfdMethods):
         0, as with subprocess.Popen, if the status is not known: another call such as ``os.wait()`` has taken it, the kernel
         has dropped it as SIGCHLD is ignored, or, with CLONE_PARENT, it goes to the parent of the caller.
         """
-        status = self._running.status
+        status = self._running_process.status
         return None if status is None else os.waitstatus_to_exitcode(status)
 
     def wait(self, timeout: float | None = None) -> int:
@@ -53,7 +53,7 @@ class Child(PidfdMethods):
         Raises:
             subprocess.TimeoutExpired: it still runs after `timeout` seconds.
         """
-        status = self._running.wait(timeout)
+        status = self._running_process.wait(timeout)
         if status is None:
             assert timeout is not None
             raise subprocess.TimeoutExpired(self._what, timeout)
@@ -61,7 +61,7 @@ class Child(PidfdMethods):
 
     def poll(self) -> int | None:
         """Looks whether the process has ended; returns `returncode`."""
-        self._running.wait(0)
+        self._running_process.wait(0)
         return self.returncode
 
     def terminate(self) -> None:
@@ -84,7 +84,7 @@ class Child(PidfdMethods):
         return f"<Child {self.pid} of {self._what}, returncode {self.returncode}>"
 
     def __del__(self) -> None:
-        running = getattr(self, "_running", None)
+        running = getattr(self, "_running_process", None)
         if running is not None and running.kept and running.status is None:
             warnings.warn(f"child {self.pid} was not waited for", ResourceWarning, source=self, stacklevel=2)
 
@@ -144,7 +144,7 @@ def clone(
         "setgroups": "deny" if gid_map is not None else None,
     }
     child = Child(flags, str(getattr(fn, "name", None) or getattr(fn, "__qualname__", fn)))
-    running = child._running
+    running = child._running_process
     try:
         with Descriptors() as opened:
             if cgroup is not None and not isinstance(cgroup, int):

@@ -95,7 +95,7 @@ class Process(PidfdMethods, subprocess.Popen[Any]):
         before_go: Callable[[int], None] | None = None,
         **popen: Any,
     ) -> None:
-        self._running = RunningProcess(self)
+        self._running_process = RunningProcess(self)
         self._arguments = tuple(arguments)
         self._runs_function = callable(args) or is_native(args)
         _refuse_what_has_no_effect(self._runs_function, self._arguments, popen)
@@ -119,9 +119,9 @@ class Process(PidfdMethods, subprocess.Popen[Any]):
         )
         try:
             super().__init__(args, **popen)
-            self._running.kept = self._child_created = True
+            self._running_process.kept = self._child_created = True
         except BaseException:
-            self._running.abandon()
+            self._running_process.abandon()
             self._close_pipes()
             raise
 
@@ -165,7 +165,7 @@ class Process(PidfdMethods, subprocess.Popen[Any]):
             try:
                 steps = self._steps_of(args, settings, descriptors, shares_memory)
                 self._start(steps, args, executable, shell, env, cwd, shares_memory)
-                self.pid = self._running.pid
+                self.pid = self._running_process.pid
             finally:
                 self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
 
@@ -201,9 +201,9 @@ class Process(PidfdMethods, subprocess.Popen[Any]):
         with isolation.spec_options() as options:
             if is_native(args):
                 call = native(args).bind(self._arguments)
-                start(self._running, flags | _CLEAR_SIGHAND, steps, call=call, **options)
+                start(self._running_process, flags | _CLEAR_SIGHAND, steps, call=call, **options)
             elif self._runs_function:
-                start_python(self._running, flags, steps, lambda: args(*self._arguments), **options)
+                start_python(self._running_process, flags, steps, lambda: args(*self._arguments), **options)
             else:
                 argv, paths = _program(args, executable, shell, env)
                 steps.exec(paths, argv, env)
@@ -211,7 +211,7 @@ class Process(PidfdMethods, subprocess.Popen[Any]):
                 sys.audit("subprocess.Popen", filename, argv, cwd, env)
                 if shares_memory:
                     flags |= _VM if isolation.needs_steps_of_parent else _VM | _VFORK
-                start(self._running, flags | _CLEAR_SIGHAND, steps, filename=filename, **options)
+                start(self._running_process, flags | _CLEAR_SIGHAND, steps, filename=filename, **options)
 
     def _internal_poll(self, _deadstate: int | None = None, **_: Any) -> int | None:
         return self._returncode_after(0)
@@ -223,7 +223,7 @@ class Process(PidfdMethods, subprocess.Popen[Any]):
         return code
 
     def _returncode_after(self, timeout: float | None) -> int | None:
-        if self.returncode is None and (status := self._running.wait(timeout)) is not None:
+        if self.returncode is None and (status := self._running_process.wait(timeout)) is not None:
             self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
@@ -242,8 +242,8 @@ class Process(PidfdMethods, subprocess.Popen[Any]):
 
     def __del__(self) -> None:
         # Popen's finalizer leaves a running process to subprocess, which reaps it when it starts another one.
-        if hasattr(self, "_running"):
-            self._running.drop()  # so that a later start of kthreads reaps it, too
+        if hasattr(self, "_running_process"):
+            self._running_process.drop()  # so that a later start of kthreads reaps it, too
         super().__del__()
 
 

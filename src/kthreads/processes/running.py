@@ -123,7 +123,7 @@ class RunningProcess:
 class PidfdMethods:
     """The methods of `Child` and `Process` that use the pidfd. ``await process`` waits in asyncio."""
 
-    _running: RunningProcess
+    _running_process: RunningProcess
 
     if TYPE_CHECKING:
 
@@ -131,7 +131,7 @@ class PidfdMethods:
 
     def send_signal(self, sig: int) -> None:
         """Sends a signal by the pidfd, so never to another process. Does nothing after the end of the process."""
-        self._running.send(sig)
+        self._running_process.send(sig)
 
     def fileno(self) -> int:
         """The pidfd, which is readable when the process has ended. It is closed when `wait` or `poll` has seen the end.
@@ -140,9 +140,9 @@ class PidfdMethods:
             ProcessStateError: the end was seen.
             UnsupportedError: the kernel is older than Linux 5.3.
         """
-        if self._running.status is not None:
+        if self._running_process.status is not None:
             raise ProcessStateError("the process has ended, and its pidfd is closed")
-        if (fd := self._running.pidfd) < 0:
+        if (fd := self._running_process.pidfd) < 0:
             raise UnsupportedError("a pidfd needs Linux 5.3 (pidfd_open)")
         return fd
 
@@ -151,7 +151,7 @@ class PidfdMethods:
 
     async def _wait_async(self) -> int:
         while (code := self.poll()) is None:
-            await self._running.wait_async()
+            await self._running_process.wait_async()
         return code
 
 

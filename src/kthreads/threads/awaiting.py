@@ -22,13 +22,13 @@ class Awaited(Protocol):
 
     @property
     def result(self) -> Any: ...
-    def was_started(self) -> bool: ...
-    def cell_while_alive(self) -> Any: ...
+    def kt_was_started(self) -> bool: ...
+    def kt_cell_while_alive(self) -> Any: ...
 
 
 async def result_of(thread: Awaited) -> Any:
     """Waits for the end of a thread, and returns or raises as its `result` does. See `Thread.__await__`."""
-    if not thread.was_started():
+    if not thread.kt_was_started():
         raise ThreadStateError("cannot await thread before it is started")
     current: object = threading.current_thread()
     if thread is current:
@@ -36,7 +36,7 @@ async def result_of(thread: Awaited) -> Any:
     import asyncio
 
     delay = _FIRST_DELAY
-    while (cell := thread.cell_while_alive()) is not None:
+    while (cell := thread.kt_cell_while_alive()) is not None:
         try:
             pidfd = PidFd(cell[0])
         except UnsupportedError:

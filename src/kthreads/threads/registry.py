@@ -20,7 +20,7 @@ class Registered(Protocol):
     @property
     def daemon(self) -> bool: ...
     def is_alive(self) -> bool: ...
-    def has_ended(self) -> bool: ...
+    def kt_has_ended(self) -> bool: ...
     def join(self) -> None: ...
 
 
@@ -41,8 +41,8 @@ unregister = registered.discard
 def unregister_ended() -> None:
     """Removes the threads that have ended and that were not joined."""
     for thread in registered.copy():
-        if thread.has_ended():
-            unregister(thread)  # has_ended() did so already, unless an exception interrupted it
+        if thread.kt_has_ended():
+            unregister(thread)  # kt_has_ended() did so already, unless an exception interrupted it
     _threshold.reset(len(registered))
 
 

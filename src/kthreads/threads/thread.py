@@ -63,9 +63,10 @@ class Thread(threading.Thread):
     _call: Call | _PythonCall | None = None
     _claim: object  # set by the one call of start() that starts the thread
     _is_starting = False  # whether start() is in the engine, which may yet refuse
+    # Names that begin with kt_ are for other files of the package, and out of the way of a subclass's own attributes.
     # From the start to the end: a ``kt_thread **``, the memory in which the engine stores the thread's handle, which is the
     # ``kt_thread *``. The handle is freed with its cell.
-    handle_cell: Any = None
+    kt_cell: Any = None
     _outcome: Any = None  # a ``kt_outcome *``, from the end on
     _returned: Any = None
     _exception: BaseException | None = None
@@ -100,7 +101,7 @@ class Thread(threading.Thread):
             self._call = self._function.bind(tuple(args))
         elif target is not None and not callable(target):
             raise TypeError(f"target must be a native function or callable, not {type(target).__name__}")
-        self._settings = ThreadSettings.of(
+        self._thread_settings = ThreadSettings.of(
             is_native=self._function is not None,
             share=share,
             namespaces=namespaces,
@@ -129,30 +130,30 @@ class Thread(threading.Thread):
             if self._call is None:
                 self._prepare_python()
             assert self._call is not None
-            cell = self.handle_cell = _gc(_new(_HANDLE_CELL), _free)
+            cell = self.kt_cell = _gc(_new(_HANDLE_CELL), _free)
             registry.register(self)
             self._is_starting = True
-            code = lib.kt_thread_start(cell, self._settings.cdata, self._call.cdata)
+            code = lib.kt_thread_start(cell, self._thread_settings.cdata, self._call.cdata)
             self._is_starting = False
             if code < 0:
-                raise self._settings.error(-code)
+                raise self._thread_settings.error(-code)
         except BaseException:
             if self.__dict__.get("_claim") is claim:
                 self._is_starting = False
-                if not self.was_started():
+                if not self.kt_was_started():
                     registry.unregister(self)
-                    self.handle_cell = None
+                    self.kt_cell = None
                     del self._claim
             raise
 
-    def was_started(self) -> bool:
+    def kt_was_started(self) -> bool:
         """Whether the thread was started; it may have ended since."""
-        return self._outcome is not None or self.cell_if_started() is not None
+        return self._outcome is not None or self.kt_cell_if_started() is not None
 
-    def cell_if_started(self) -> Any:
-        """`handle_cell` with a handle in it, from the start to the end; else None. As long as start() is in the engine, the
+    def kt_cell_if_started(self) -> Any:
+        """`kt_cell` with a handle in it, from the start to the end; else None. As long as start() is in the engine, the
         started thread itself gets the cell, and all others None."""
-        cell = self.handle_cell
+        cell = self.kt_cell
         if cell is None or not cell[0]:
             return None
         return cell if not self._is_starting or lib.kt_thread_ident(cell[0]) == threading.get_ident() else None
@@ -197,9 +198,9 @@ class Thread(threading.Thread):
         Raises:
             ThreadStateError: the thread was not started, or is the current one.
         """
-        if not self.was_started():
+        if not self.kt_was_started():
             raise ThreadStateError("cannot join thread before it is started")
-        if (cell := self.handle_cell) is None:
+        if (cell := self.kt_cell) is None:
             return
         limit = deadline.after(timeout)
         # Whether this is the main thread, which waits in slices, is asked only if the first slice was not enough.
@@ -235,11 +236,11 @@ class Thread(threading.Thread):
         assert self._call is not None
         self._call.finish()
         registry.unregister(self)
-        self.handle_cell = None
+        self.kt_cell = None
 
-    def has_ended(self) -> bool:
+    def kt_has_ended(self) -> bool:
         """Whether the thread has ended; stores its outcome if so."""
-        cell = self.handle_cell
+        cell = self.kt_cell
         if cell is None:
             return self._outcome is not None
         outcome = _new(_OUTCOME)
@@ -250,16 +251,16 @@ class Thread(threading.Thread):
 
     def is_alive(self) -> bool:
         """Whether the thread was started and has not ended. In a forked child, False for all but the thread that forked."""
-        return self.cell_while_alive() is not None
+        return self.kt_cell_while_alive() is not None
 
-    def cell_while_alive(self) -> Any:
-        """`handle_cell`, if the thread was started and has not ended; else None."""
-        cell = self.cell_if_started()
-        return None if cell is None or self.has_ended() else cell
+    def kt_cell_while_alive(self) -> Any:
+        """`kt_cell`, if the thread was started and has not ended; else None."""
+        cell = self.kt_cell_if_started()
+        return None if cell is None or self.kt_has_ended() else cell
 
     def _end_of(self, what: str) -> Any:
         """The outcome. Raises ThreadStateError with the name of what the caller wants, if the thread has not ended."""
-        if not self.has_ended():
+        if not self.kt_has_ended():
             raise ThreadStateError(f"{what} is known when the thread has ended: join() it first")
         return self._outcome
 
@@ -289,13 +290,13 @@ class Thread(threading.Thread):
         self._end_of("the exception")
         return self._exception
 
-    def has_failed(self) -> bool:
+    def kt_has_failed(self) -> bool:
         """Whether an exception has ended the Python target."""
         return self._exception is not None
 
     def cpu_time(self) -> float:
         """CPU time that the thread has used, in seconds; of a reused kernel thread, in this run (clock_gettime(3))."""
-        cell = self.cell_while_alive()
+        cell = self.kt_cell_while_alive()
         if cell is not None:
             ns = ffi.new("int64_t *")
             if lib.kt_thread_cpu_time(cell[0], ns) == 0:
@@ -307,7 +308,7 @@ class Thread(threading.Thread):
 
     def _ask(self, question: Any, field: str) -> Any:
         """The answer of a function of the engine, from the start to the end; then a field of the outcome. None before."""
-        cell, outcome = self.handle_cell, self._outcome
+        cell, outcome = self.kt_cell, self._outcome
         if cell is not None and cell[0]:
             return question(cell[0])
         return None if outcome is None else getattr(outcome, field)
@@ -320,8 +321,8 @@ class Thread(threading.Thread):
     @name.setter
     def name(self, name: str) -> None:
         self._given_name = str(name)
-        if not self.was_started():
-            self._settings = self._settings.named(self._given_name)
+        if not self.kt_was_started():
+            self._thread_settings = self._thread_settings.named(self._given_name)
 
     @property
     def daemon(self) -> bool:
@@ -330,7 +331,7 @@ class Thread(threading.Thread):
 
     @daemon.setter
     def daemon(self, daemon: bool) -> None:
-        if self.was_started():
+        if self.kt_was_started():
             raise ThreadStateError("cannot set daemon status of a thread that was started")
         self._daemon = bool(daemon)
 
@@ -364,14 +365,14 @@ class Thread(threading.Thread):
             ThreadStateError: the thread is not running.
         """
         if self._pidfd is None:
-            cell = self.cell_while_alive()
+            cell = self.kt_cell_while_alive()
             if cell is None:
                 raise ThreadStateError("only a running thread has a pidfd: ask for it between start() and the end")
             self._pidfd = PidFd(cell[0])
         return self._pidfd.fd
 
     def __repr__(self) -> str:
-        state = "initial" if not self.was_started() else "stopped" if self.has_ended() else "started"
+        state = "initial" if not self.kt_was_started() else "stopped" if self.kt_has_ended() else "started"
         daemon = " daemon" if self._daemon else ""
         tid = "" if self.native_id is None else f" {self.native_id}"
         return f"<{type(self).__name__}({self.name}, {state}{daemon}{tid})>"

@@ -46,21 +46,21 @@ def wait(threads: Iterable[Thread], timeout: float | None = None, return_when: s
     pending = set(threads)
     current = threading.current_thread()
     for thread in pending:
-        if not thread.was_started():
+        if not thread.kt_was_started():
             raise ThreadStateError(f"cannot wait for {thread.name} before it is started")
         if thread is current:
             raise ThreadStateError("a thread cannot wait for itself")
     limit = deadline.after(timeout)
     done: set[Thread] = set()
     while True:
-        ended = {thread for thread in pending if thread.has_ended()}
+        ended = {thread for thread in pending if thread.kt_has_ended()}
         done |= ended
         pending -= ended
         if not pending or deadline.has_passed(limit):
             break
         if done and return_when == FIRST_COMPLETED:
             break
-        if return_when == FIRST_EXCEPTION and any(thread.has_failed() for thread in done):
+        if return_when == FIRST_EXCEPTION and any(thread.kt_has_failed() for thread in done):
             break
         _sleep_until_one_ends(pending, limit)
     return WaitResult(done, pending)
@@ -69,7 +69,7 @@ def wait(threads: Iterable[Thread], timeout: float | None = None, return_when: s
 def _sleep_until_one_ends(threads: Iterable[Thread], limit: int | None) -> None:
     """Returns when a thread has ended, when the time is over, or when it is time to look for signals."""
     # The list of cells keeps the handles valid during the wait.
-    cells = [cell for thread in threads if (cell := thread.handle_cell) is not None]
+    cells = [cell for thread in threads if (cell := thread.kt_cell) is not None]
     handles = [handle for cell in cells if (handle := cell[0])]
     if not handles:
         return

@@ -204,8 +204,8 @@ class CompletionQueue:
             drain_thread.is_to_end = True
             self._notify()
         for drain_thread in self._started.copy():  # also threads that were told to end before, and have not ended yet
-            # A signal handler may submit a task; the thread then stays.
-            while drain_thread.thread.is_alive() and not self.awaits():
+            # A signal handler may submit a task: the thread then stays, or another one has started, which is not to end.
+            while drain_thread.is_to_end and drain_thread.thread.is_alive() and not self.awaits():
                 if drain_thread.thread is threading.current_thread():
                     return
                 drain_thread.thread.join(deadline.SLICE_NS / 1e9)

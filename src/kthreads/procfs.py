@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 __all__ = ["read"]
 
@@ -10,7 +11,6 @@ __all__ = ["read"]
 def read(path: str | os.PathLike[str]) -> str:
     """The text of a file, without white space at its ends; empty if it cannot be read."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            return file.read().decode(errors="replace").strip()
+        return Path(path).read_bytes().decode(errors="replace").strip()
     except OSError:
         return ""

@@ -222,7 +222,6 @@ class CompletionQueue:
 
 
 _shared: dict[None, CompletionQueue] = {}  # the queue of concurrent.futures; a dict, as its setdefault is atomic
-_watched: weakref.WeakKeyDictionary[Any, CompletionQueue] = weakref.WeakKeyDictionary()
 _of_event_loops: dict[CompletionQueue, weakref.ref[Any]] = {}  # also those whose event loop ended before their tasks
 
 
@@ -241,13 +240,14 @@ def shared_completions() -> CompletionQueue:
 
 def completions_of(event_loop: Any) -> CompletionQueue:
     """The queue that an asyncio event loop drains. Called on the thread of the event loop."""
-    found = _watched.get(event_loop)
-    if found is None:
-        remove_closed_event_loops()
-        found = CompletionQueue(by_event_loop=True)
-        _of_event_loops[found] = weakref.ref(event_loop)
-        event_loop.add_reader(found.fd, found.drain)
-        _watched[event_loop] = found
+    # No weak dictionary: a signal handler may interrupt the function in Python that removes its dead entries.
+    for queue, of in _of_event_loops.copy().items():
+        if of() is event_loop:
+            return queue
+    remove_closed_event_loops()
+    found = CompletionQueue(by_event_loop=True)
+    event_loop.add_reader(found.fd, found.drain)
+    _of_event_loops[found] = weakref.ref(event_loop)  # last: what is found here has its reader
     return found
 
 
@@ -278,6 +278,5 @@ def reset_after_fork() -> None:
     then it has no descriptor that it did not ask for."""
     for each in all_queues():
         each.reset_after_fork()
-    _watched.clear()
     _of_event_loops.clear()
     _shared.clear()

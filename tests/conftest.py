@@ -10,12 +10,31 @@ import time
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+from free_threading import FREE_THREADED
+from share import SHARE, SHARES
 
 import kthreads
 
 HERE = Path(__file__).parent
+
+# The time that an example takes decides no test.
+hypothesis.settings.register_profile("kthreads", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("kthreads")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Gives tests that trace each instruction more time on a free-threaded build, where that takes longer. Leaves out the
+    `any_python` tests that another run has."""
+    shared = [item for item in items if item.get_closest_marker("any_python")]
+    elsewhere = {item for number, item in enumerate(shared) if number % SHARES != SHARE}
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in elsewhere]
+    for item in items if FREE_THREADED else ():
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +66,7 @@ class Gate:
         self.call = (self.function, *self.args)
 
     def thread(self, **options: Any) -> kthreads.Thread:
-        return kthreads.Thread(self.function, self.args, **options)
+        return kthreads.Thread(target=self.function, args=self.args, **options)
 
     def wait_for(self, count: int) -> None:
         while self.arrived[0] < count:

@@ -412,3 +412,28 @@ int64_t return_it(int64_t value)
 {
     return value;
 }
+
+/* More parameters than there are registers. The result tells each from every other. */
+double weigh_twenty(int8_t a, int64_t b, uint8_t c, int d, int64_t e, uint16_t f, float g, double h, double i,
+                    double j, double k, double l, double m, float n, int8_t o, float p, const char *q,
+                    double r, bool s, unsigned t)
+{
+    return a + 2 * (double)b + 3 * c + 4 * d + 5 * (double)e + 6 * f + 7 * g + 8 * h + 9 * i + 10 * j +
+           11 * k + 12 * l + 13 * m + 14 * n + 15 * o + 16 * p + 17 * (double)(q == NULL ? 0 : strlen(q)) +
+           18 * r + 19 * s + 20.0 * t;
+}
+
+/* A loop's body with more parameters than there are registers: rows[i] = i + the sum of the numbers. */
+int fill_with_sum(uint64_t begin, uint64_t end, int a, int b, int c, int d, int64_t e, int64_t *rows)
+{
+    for (uint64_t i = begin; i < end; i++) {
+        rows[i] = (int64_t)i + a + b + c + d + e;
+    }
+    return 0;
+}
+
+/* Only integers, of which the last comes in memory. */
+int64_t last_of_eight(int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f, int8_t g, int64_t h)
+{
+    return a + b + c + d + e + f + g == 0 ? h : -1;
+}

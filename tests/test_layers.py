@@ -75,7 +75,7 @@ def test_every_form_of_an_import_is_seen(text, name):
 
 def test_a_name_of_a_module_is_imported_from_the_module():
     assert file_of("kthreads.pools.pool.Pool") == "pools/pool"
-    assert file_of("kthreads.flags.explain") == "flags/explain"
+    assert file_of("kthreads.flags.text") == "flags/text"
     assert file_of("kthreads.flags") == "flags/__init__"
     assert file_of("kthreads.Pool") == "__init__"
     assert file_of("os.path") is None

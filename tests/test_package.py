@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import kthreads
-from kthreads import _native
+from kthreads import _call, _native
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "kthreads"
@@ -77,13 +77,15 @@ def test_the_header_is_c11_and_cpp11(compiler, standard, suffix, tmp_path):
     )
 
 
-def test_the_extension_exports_only_its_entry():
+@pytest.mark.parametrize("module", [_native, _call], ids=["_native", "_call"])
+def test_an_extension_exports_only_its_entry(module):
     if shutil.which("nm") is None:
         pytest.skip("no nm")
     lines = subprocess.run(
-        ["nm", "--dynamic", "--defined-only", _native.__file__], capture_output=True, text=True, check=True
+        ["nm", "--dynamic", "--defined-only", module.__file__], capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    assert [line.split()[-1] for line in lines if "PyInit" in line or " T " in line] == ["PyInit__native"]
+    entry = module.__name__.replace("kthreads.", "PyInit_")
+    assert [line.split()[-1] for line in lines if "PyInit" in line or " T " in line] == [entry]
 
 
 def test_the_example_in_c_prints_the_sum(tmp_path):

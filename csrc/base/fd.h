@@ -1,4 +1,4 @@
-/* File descriptors with numbers above the standard ones. */
+/* File descriptors: closed on any path, and with numbers above the standard ones. */
 #ifndef KT_FD_H
 #define KT_FD_H
 
@@ -19,6 +19,15 @@ static inline int kt__lift_above(int fd, int floor)
     int lifted = (int)kt__syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, floor + 1);
     close(fd);
     return lifted;
+}
+
+/* Closes a descriptor, if it is one, and returns rc. */
+static inline int kt__closing(int fd, long rc)
+{
+    if (fd >= 0) {
+        close(fd);
+    }
+    return (int)rc;
 }
 
 #endif

@@ -32,6 +32,9 @@
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
 #ifndef SYS_mount_setattr
 #define SYS_mount_setattr 442
 #endif
@@ -62,6 +65,13 @@ typedef uint64_t kt__signals;
 static inline void kt__set_signals(kt__signals set, kt__signals *old)
 {
     syscall(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, &set, old, sizeof set);
+}
+
+static inline kt__signals kt__blocked_signals(void)
+{
+    kt__signals blocked = 0;
+    syscall(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, NULL, &blocked, sizeof blocked);
+    return blocked;
 }
 
 #endif

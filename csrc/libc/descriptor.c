@@ -60,9 +60,21 @@ static struct kt__ring *ring_of(const struct kt__libc *libc, char *descriptor)
     return (struct kt__ring *)(void *)(descriptor + libc->found.list_offset);
 }
 
+void *kt__descriptor_result(const struct kt__libc *libc, const char *descriptor)
+{
+    void *result;
+    memcpy(&result, descriptor + libc->found.result_offset, sizeof result);
+    return result;
+}
+
 int32_t *kt__descriptor_tid(const struct kt__libc *libc, char *descriptor)
 {
     return (int32_t *)(void *)(descriptor + libc->found.tid_offset);
+}
+
+void kt__descriptor_set_signals(const struct kt__libc *libc, char *descriptor, kt__signals mask)
+{
+    memcpy(descriptor + libc->found.signal_mask_offset, &mask, sizeof mask);
 }
 
 /* Words of the template that point into the probe's descriptor are made to point into this one. */

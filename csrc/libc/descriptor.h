@@ -28,6 +28,12 @@ void kt__descriptor_drop(const struct kt__libc *libc, char *descriptor);
 void kt__descriptor_link(const struct kt__libc *libc, char *descriptor);
 void kt__descriptor_unlink(const struct kt__libc *libc, char *descriptor);
 
+/* Sets the signal mask that the thread gets when libc has set it up. Only where its offset was found. */
+void kt__descriptor_set_signals(const struct kt__libc *libc, char *descriptor, kt__signals mask);
+
+/* What the start routine has returned, or the value of pthread_exit, or PTHREAD_CANCELED. */
+void *kt__descriptor_result(const struct kt__libc *libc, const char *descriptor);
+
 int32_t *kt__descriptor_tid(const struct kt__libc *libc, char *descriptor);
 
 #endif

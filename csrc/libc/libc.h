@@ -69,9 +69,12 @@ struct kt__libc {
 /* The findings, valid once kt__ready (thread/selfcheck.c) has returned 0. */
 extern struct kt__libc kt__libc;
 
-/* The signals that the engine's threads block: all but the synchronous ones, SIGABRT, and the two that libc
- * uses for cancellation and for a setuid of all threads. */
-extern const kt__signals kt__thread_signals;
+/* The signals that a parked thread blocks: all but the synchronous ones, SIGABRT, and the two that libc uses
+ * for cancellation and for a setuid of all threads. The descriptors' template has this mask. */
+extern const kt__signals kt__parked_signals;
+
+/* A starter's mask as its new thread gets it: without the two signals of libc, which no thread may block. */
+kt__signals kt__inheritable_signals(kt__signals mask);
 
 /* Fills *libc. As a side effect, libc considers the process multi-threaded from now on. Returns -ENOTSUP,
  * with the name of what is missing in *missing. Returns -ENOMEM, or the error of the thread's creation, when

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #define SIGNAL_BIT(signal) ((kt__signals)1 << ((signal) - 1))
 
@@ -25,10 +26,15 @@ enum { SIGNAL_CANCEL = 32, SIGNAL_SETXID = 33 }; /* glibc: sysdeps/unix/sysv/lin
 
 struct kt__libc kt__libc;
 
-const kt__signals kt__thread_signals =
+const kt__signals kt__parked_signals =
     ~(SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGILL) |
       SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGABRT) | SIGNAL_BIT(SIGNAL_CANCEL) | SIGNAL_BIT(SIGNAL_SETXID) |
       SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP) /* these two the kernel leaves out of any mask */);
+
+kt__signals kt__inheritable_signals(kt__signals mask)
+{
+    return mask & ~(SIGNAL_BIT(SIGNAL_CANCEL) | SIGNAL_BIT(SIGNAL_SETXID));
+}
 
 /* Of libgcc: the start of the function that contains an address, by its unwind table. */
 extern void *_Unwind_FindEnclosingFunction(void *address);
@@ -144,7 +150,9 @@ static char *find_list(void)
     return missing || user != used + USER_AFTER_USED ? NULL : global + used;
 }
 
-enum { PROBE_STACK_SIZE = 0x31c40 }; /* an unusual size, to be recognised in the descriptor */
+/* An unusual size and an unusual result, to be recognised in the descriptor. */
+enum { PROBE_STACK_SIZE = 0x31c40 };
+static const uintptr_t probe_result = 0x6b745f726573756c;
 
 struct probe {
     struct kt__libc *libc;
@@ -190,17 +198,20 @@ static bool ring_holds(const struct kt__ring *head, const struct kt__ring *membe
 }
 
 /* As kt__mutex_lock, but false when the word is presumably no lock: when its value is not one of a lock, or
- * when it does not become free in a second. */
+ * when it does not become free in a second. It naps rather than wait for the futex: an unlock wakes one
+ * waiter, which has to lock with the value 2, as there may be more, and one that gives up would take that
+ * wake along. */
 static bool lock_in_time(kt__word *lock)
 {
-    const int64_t a_second = 1000000000, a_while = 1000000;
+    const int64_t a_second = 1000000000;
+    const struct timespec nap = {.tv_nsec = 50000};
     kt__deadline deadline = kt__deadline_after(a_second);
     uint32_t state = 0;
     while (!atomic_compare_exchange_strong(lock, &state, 1)) {
         if (state > 2 || kt__now() > deadline) {
             return false;
         }
-        kt__futex_wait(lock, state, KT_FUTEX_PRIVATE, kt__deadline_after(a_while));
+        (void)kt__syscall(SYS_nanosleep, &nap, NULL);
         state = 0;
     }
     return true;
@@ -231,7 +242,7 @@ static __attribute__((noinline)) void *probe_main(void *argument)
     probe->robust_list = robust_list_of(probe);
     memcpy(probe->libc->template, probe->descriptor, probe->libc->found.descriptor_size);
     probe->is_listed = probe->list && is_listed(probe);
-    return NULL;
+    return (void *)probe_result;
 }
 
 /* Calls libc's own pthread_create. Sanitizers and tools interpose theirs, which starts the thread with a
@@ -258,9 +269,9 @@ static int run_probe(struct probe *probe)
     }
     rc = pthread_attr_setstack(&attributes, probe->stack, PROBE_STACK_SIZE);
     if (rc == 0) {
-        /* libc stores the creator's mask in the descriptor for the new thread to start with. So the template
-         * gets the mask that all threads of the engine have. */
-        kt__set_signals(kt__thread_signals, &old);
+        /* libc stores the creator's mask in the descriptor for the new thread to start with. This one is
+         * unusual, to be recognised there. */
+        kt__set_signals(kt__parked_signals, &old);
         rc = create(&thread, &attributes, probe);
         kt__set_signals(old, NULL);
     }
@@ -299,6 +310,19 @@ static size_t find_robust_list(const struct probe *probe)
     return inside && word_at(probe->libc->template, offset) == probe->robust_list ? offset : 0;
 }
 
+/* The offset of the only word with this value, or 0 where it is not certain. */
+static size_t find_word(const struct probe *probe, const char *descriptor, uintptr_t value)
+{
+    size_t found = 0, matches = 0;
+    for (size_t at = 8; at + 8 <= probe->libc->found.descriptor_size; at += 8) {
+        if ((uintptr_t)word_at(descriptor, at) == value) {
+            found = at;
+            matches++;
+        }
+    }
+    return matches == 1 ? found : 0;
+}
+
 static bool note_rebased_words(struct kt__libc *libc)
 {
     size_t size = libc->found.descriptor_size;
@@ -335,6 +359,10 @@ static const char *check_findings(struct probe *probe)
     libc->template_address = (uintptr_t)probe->descriptor;
     found->stack_block_offset = find_stack_block(libc, probe->stack);
     found->robust_list_offset = find_robust_list(probe);
+    /* The mask that start_thread sets on a new thread. */
+    found->signal_mask_offset = find_word(probe, libc->template, probe->mask);
+    /* start_thread has stored it by now. The probe's stack, and so its descriptor, is still in memory. */
+    found->result_offset = find_word(probe, probe->descriptor, probe_result);
     found->start_thread = (uintptr_t)_Unwind_FindEnclosingFunction(probe->return_address);
     libc->start_thread = (void (*)(void *))found->start_thread;
     memcpy(&tid, libc->template + found->tid_offset, sizeof tid);
@@ -348,10 +376,11 @@ static const char *check_findings(struct probe *probe)
         {note_rebased_words(libc), "pointers of struct pthread into itself"},
         {found->stack_block_offset, "stackblock of struct pthread"},
         {found->robust_list_offset, "robust_head of struct pthread"},
+        {found->result_offset, "result of struct pthread"},
         {found->start_thread && (uintptr_t)probe->return_address - found->start_thread < 4096,
          "start_thread"},
         {tid == probe->tid, "tid of struct pthread"},
-        {(uint32_t)probe->mask == (uint32_t)kt__thread_signals, /* emulators reserve a few high signals */
+        {(uint32_t)probe->mask == (uint32_t)kt__parked_signals, /* emulators reserve a few high signals */
          "signal mask of a new thread"},
         {word_at(libc->template, found->start_routine_offset) == (void *)(uintptr_t)probe_main &&
              word_at(libc->template, found->start_routine_offset + 8) == probe,

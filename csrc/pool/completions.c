@@ -4,8 +4,10 @@
 
 #include "base/fd.h"
 #include "base/syscall.h"
+#include "libc/libc.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -93,6 +95,13 @@ void kt__task_complete(struct kt__worker *worker, struct kt_task *task, bool not
         return; /* the worker stays a user until it notifies */
     }
     kt_completions_free(completions);
+}
+
+void kt_completions_wait(kt_completions *completions)
+{
+    struct pollfd poll = {.fd = completions->fd, .events = POLLIN};
+    kt__signals blocked = kt__parked_signals;
+    (void)kt__syscall(SYS_ppoll, &poll, 1, NULL, &blocked, sizeof blocked);
 }
 
 void kt_completions_take(kt_completions *completions, kt_task **first)

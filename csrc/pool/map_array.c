@@ -3,13 +3,17 @@
  * A row is processed in blocks. Arguments of 8 bytes are read in place. Narrower ones are first widened to
  * words, a block at a time, so that the loop that calls the function needs no types: it moves words into
  * registers, calls, and stores a word. This loop is compiled once for each of a few numbers of registers, as
- * filling all fourteen costs more than the call of a small function. */
-#include <kthreads/kthreads.h>
+ * filling all fourteen costs more than the call of a small function. A function with more parameters than
+ * there are registers is called by a kt_call for each item. */
+#include "base/typed_call.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-enum { BLOCK = 64 }; /* words; the buffers of all operands take 8 KiB of stack */
+enum {
+    BLOCK = 64, /* words; the buffers of all operands take 8 KiB of stack */
+    REGISTERS = KT_INTEGER_ARGUMENTS + KT_FLOAT_ARGUMENTS
+};
 
 /* The words of an operand, and the bytes from one to the next. */
 struct words {
@@ -73,6 +77,7 @@ static void widen(int32_t type, struct words from, size_t count, uint64_t *words
         WIDEN(uint8_t, item != 0); /* the only true value of C's bool is 1 */
         break;
     default:
+        WIDEN(uint64_t, item);
         break;
     }
 }
@@ -96,6 +101,7 @@ static void narrow(int32_t type, struct words to, size_t count, const uint64_t *
         NARROW(uint32_t);
         break;
     default:
+        NARROW(uint64_t);
         break;
     }
 }
@@ -193,10 +199,60 @@ static struct words items_at(const struct walk *walk, uint32_t operand)
                           item_stride(map, operand)};
 }
 
+/* Whether all parameters fit in registers. */
+static bool fits(const kt_map *map)
+{
+    uint32_t integers = 0, floats = 0;
+    for (uint32_t i = 0; i < map->parameters; i++) {
+        *(is_float(map->operands[i].type) ? &floats : &integers) += 1;
+    }
+    return integers <= KT_INTEGER_ARGUMENTS && floats <= KT_FLOAT_ARGUMENTS;
+}
+
+/* The item of an operand at this distance from the next one, in place. */
+static struct words item_at(const struct walk *walk, uint32_t operand, size_t distance)
+{
+    struct words words = items_at(walk, operand);
+    words.at += (int64_t)distance * words.stride;
+    return words;
+}
+
+static void call_with_more(const struct walk *walk, size_t distance)
+{
+    const kt_map *map = walk->map;
+    uint64_t more[KT_MORE_ARGUMENTS];
+    kt_call call = {.function = map->function, .kind = KT_RESULT_INTEGER, .more = more};
+    uint32_t integers = 0, floats = 0;
+    for (uint32_t i = 0; i < map->parameters; i++) {
+        int32_t type = map->operands[i].type;
+        uint64_t word;
+        widen(type, item_at(walk, i, distance), 1, &word);
+        if (is_float(type) && floats < KT_FLOAT_ARGUMENTS) {
+            call.floats[floats++] = word;
+        } else if (!is_float(type) && integers < KT_INTEGER_ARGUMENTS) {
+            call.integers[integers++] = word;
+        } else {
+            call.more_floats |= (uint32_t)is_float(type) << call.more_count;
+            more[call.more_count++] = word;
+        }
+    }
+    int32_t type = map->operands[map->parameters].type;
+    call.kind = is_float(type) ? KT_RESULT_FLOAT : KT_RESULT_INTEGER;
+    kt__call_without_libc(&call);
+    narrow(type, item_at(walk, map->parameters, distance), 1, &call.result);
+}
+
+static void run_items(const struct walk *walk, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        call_with_more(walk, i);
+    }
+}
+
 static void run_block(const struct walk *walk, size_t count)
 {
     static uint64_t zero; /* read-only */
-    uint64_t buffer[KT_MAP_OPERANDS][BLOCK];
+    uint64_t buffer[REGISTERS + 1][BLOCK];
     const kt_map *map = walk->map;
     uint32_t parameters = map->parameters, integers = 0, floats = 0;
     struct calls calls = {.function = map->function, .count = count};
@@ -265,12 +321,17 @@ static uint64_t least(uint64_t a, uint64_t b)
 void kt_map_chunk(uint64_t begin, uint64_t end, const kt_map *map)
 {
     struct walk walk = {.map = map};
+    bool in_registers = fits(map);
     if (begin < end) { /* else there may be no item to start at */
         seek(&walk, begin);
     }
     for (uint64_t count; begin < end; begin += count) {
         count = least(least(end - begin, left_in_row(&walk)), BLOCK);
-        run_block(&walk, count);
+        if (in_registers) {
+            run_block(&walk, count);
+        } else {
+            run_items(&walk, count);
+        }
         advance(&walk, count);
     }
 }

@@ -109,7 +109,8 @@ static bool claim(const struct kt_pool *pool, struct kt_loop *loop)
     return true;
 }
 
-int kt_pool_run_to_end(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, kt_interrupted interrupted)
+int kt_pool_run_to_end(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, kt_interrupted interrupted,
+                       kt_loop_failed failed)
 {
     if (!pool || !loop) {
         return -EINVAL;
@@ -129,6 +130,10 @@ int kt_pool_run_to_end(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, kt_inte
             slice = -1;
         }
     }
+    rc = stopped == -EINTR || (stopped && rc == -ECANCELED) ? stopped : rc;
+    if (rc < 0 && failed) {
+        failed(loop, rc);
+    }
     __atomic_store_n(&loop->claimed, 0, __ATOMIC_RELEASE);
-    return stopped == -EINTR || (stopped && rc == -ECANCELED) ? stopped : rc;
+    return rc;
 }

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "pool/loop.h"
 #include "pool/queue.h"
+#include "pool/rhythm.h"
+#include "pool/task.h"
 
 #include "base/fork.h"
 #include "base/mutex.h"
@@ -48,10 +50,16 @@ static bool valid_workers(uint32_t workers)
     return workers >= 1 && workers <= KT_POOL_WORKERS_MAX;
 }
 
+/* Whether the spec is one for several threads, whose handles the pool uses. */
+static bool serves_many(const kt_spec *thread)
+{
+    return !thread->stack && !thread->ident && !(thread->options & KT_OPTION_DETACHED);
+}
+
 static bool valid(const kt_pool_spec *spec)
 {
-    return valid_workers(spec->workers) && spec->spin_ns >= 0 && spec->queue_size >= 1 &&
-           spec->queue_size <= 1U << 30;
+    return valid_workers(spec->workers) && (!spec->thread || serves_many(spec->thread)) &&
+           spec->spin_ns >= 0 && spec->queue_size >= 1 && spec->queue_size <= 1U << 30;
 }
 
 static struct kt_pool *allocate(const kt_pool_spec *spec)
@@ -121,6 +129,7 @@ void kt_pool_free(kt_pool *pool)
 {
     if (pool) {
         remove_from_pools(pool);
+        kt__tasks_discard(pool); /* those that were queued after the last thread had left */
         free_memory(pool);
     }
 }
@@ -282,6 +291,7 @@ static void reset_pools(void)
         for (int word = 0; word < KT_SLEEPER_WORDS; word++) {
             atomic_store(&pool->sleepers[word], 0);
         }
+        kt__rhythm_forget(pool);
         kt__queue_reset(pool);
         reset_region(pool, self);
     }

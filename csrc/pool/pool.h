@@ -1,6 +1,7 @@
 /* pool/: pools of threads that wait for work: parallel loops and tasks. It may use thread/, libc/ and base/.
  *
- * This file: the pool and its workers. loop.h has the loop, task.h the task, queue.h the queue of tasks.
+ * This file: the pool and its workers. loop.h has the loop, rhythm.h the rhythm of loops, task.h the task,
+ * queue.h the queue of tasks.
  *
  * The states of a worker
  *
@@ -19,8 +20,9 @@
  * once more, and sleeps until `signal`. A publisher of work opens the gate, queues a task, or tells all
  * workers to leave. It does that first and reads `sleepers` afterwards. All four accesses are sequentially
  * consistent, so either the publisher sees the bit or the worker sees the work. Exactly one thread clears a
- * bit: a waker, which must then signal the worker, or the worker itself, which then does not sleep. A waker
- * takes the lowest bit first: the same few workers stay warm, and the others sleep.
+ * bit: a waker, which must then signal the worker, or the worker itself, which then does not sleep. A worker
+ * that expects a loop also wakes up by a timer: then it clears its bit, if no waker has, and continues as if
+ * it had not slept. A waker takes the lowest bit first: the same few workers stay warm, and the others sleep.
  *
  * The open region
  *
@@ -67,9 +69,11 @@ struct kt__worker {
 
     KT_LINE struct kt__counters counters; /* written by any thread: all callers use those of worker 0 */
     int64_t spin_ns;                      /* the worker's: its present spin budget */
-    int64_t moved_at;                     /* the worker's */
-    bool unfit;                           /* the worker's: its initializer has failed, and it runs nothing */
-    struct kt_completions *unnotified;    /* the worker's: a completion queue that it has still to notify */
+    int64_t ahead_ns;                     /* the worker's: how long before an expected loop it wakes up */
+    uint32_t missed;  /* the worker's: number of expected loops since it last entered one or was woken */
+    int64_t moved_at; /* the worker's */
+    bool unfit;       /* the worker's: its initializer has failed, and it runs nothing */
+    struct kt_completions *unnotified; /* the worker's: a completion queue that it has still to notify */
     uint64_t generation;      /* constant while the worker runs: the pool's generation at its start */
     struct kt_pool *pool;     /* constant */
     uint32_t number;          /* constant */
@@ -82,6 +86,15 @@ struct kt__worker {
 struct kt__cell {
     _Atomic(uint64_t) turn;
     struct kt_task *task;
+};
+
+/* When loops come. Guarded by the gate but for the atomic ones. */
+struct kt__rhythm {
+    KT_LINE _Atomic(int64_t) due; /* when the next loop is expected; 0: not known */
+    _Atomic(int64_t) period;      /* mean time from one loop to the next */
+    int64_t begun_at;             /* when the last loop began */
+    uint32_t steady;              /* more with each loop that comes on time */
+    uint32_t alone;               /* number of loops since there were enough helpers */
 };
 
 struct kt_pool {
@@ -101,6 +114,8 @@ struct kt_pool {
     kt_function last_function; /* its function and number of items, */
     uint64_t last_count;
     int64_t last_work_ns; /* and roughly how long one thread alone would have taken */
+
+    struct kt__rhythm rhythm;
 
     KT_LINE _Atomic(uint64_t) sleepers[KT_SLEEPER_WORDS];
     KT_LINE _Atomic(uint32_t) spinning;
@@ -122,7 +137,7 @@ struct kt_pool {
     /* Where the caller's threads serve the pool: number of tasks that wait or run. */
     _Atomic(uint32_t) unfinished;
 
-    KT_LINE kt__word changing; /* mutex: guards the starting and ending of threads */
+    KT_LINE kt__word changing; /* mutex: guards the starting and ending of threads, and kt_pool_trace */
     _Atomic(uint32_t) started; /* workers 1 to `started` have threads */
     bool quiescing;            /* guarded by `changing`: no thread may be started */
     /* Never cleared. All reads are relaxed: work that is published at the same time may be run or not. */

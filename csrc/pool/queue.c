@@ -41,7 +41,7 @@ static bool put_in_cell(struct kt_pool *pool, struct kt_task *task)
     for (;;) {
         struct kt__cell *cell = &pool->cells[ticket & pool->cell_mask];
         uint64_t turn = atomic_load(&cell->turn); /* sequentially consistent, as a consumer's store is:
-                                                     kt__queue_put_or_wait needs it */
+                                                     kt__queue_wait_and_put needs it */
         if (turn == ticket) {
             if (atomic_compare_exchange_weak(&pool->tail, &ticket, ticket + 1)) {
                 cell->task = task;
@@ -140,7 +140,7 @@ struct kt_task *kt__queue_take(struct kt_pool *pool)
 
 void kt__queue_notify_room(struct kt_pool *pool)
 {
-    /* Sequentially consistent, as kt__queue_put_or_wait's count of itself and its check are: either this
+    /* Sequentially consistent, as kt__queue_wait_and_put's count of itself and its check are: either this
      * thread sees the waiter, or the waiter sees the room. */
     if (atomic_load(&pool->room_waiters)) {
         atomic_fetch_add(&pool->room, 1);
@@ -148,12 +148,9 @@ void kt__queue_notify_room(struct kt_pool *pool)
     }
 }
 
-int kt__queue_put_or_wait(struct kt_pool *pool, struct kt_task *task, kt__deadline deadline)
+int kt__queue_wait_and_put(struct kt_pool *pool, struct kt_task *task, kt__deadline deadline)
 {
     int rc = 0;
-    if (kt__queue_put(pool, task)) {
-        return 0;
-    }
     atomic_fetch_add(&pool->room_waiters, 1);
     for (;;) {
         uint32_t seen = atomic_load(&pool->room);

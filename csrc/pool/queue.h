@@ -13,8 +13,9 @@ void kt__queue_reset(struct kt_pool *pool);
 /* Adds a task. Returns false when there is no room. */
 bool kt__queue_put(struct kt_pool *pool, struct kt_task *task);
 
-/* Adds a task, and waits for room if there is none. Returns -EAGAIN at the deadline, or -EINTR. */
-int kt__queue_put_or_wait(struct kt_pool *pool, struct kt_task *task, kt__deadline deadline);
+/* Waits for room and adds a task, after kt__queue_put has found none. Returns -EAGAIN at the deadline, or
+ * -EINTR. */
+int kt__queue_wait_and_put(struct kt_pool *pool, struct kt_task *task, kt__deadline deadline);
 
 /* Takes the next task, or returns NULL. */
 struct kt_task *kt__queue_take(struct kt_pool *pool);

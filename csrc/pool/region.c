@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "pool/loop.h"
 #include "pool/queue.h"
+#include "pool/rhythm.h"
 
 #include "base/spin.h"
 
@@ -145,6 +146,7 @@ bool kt__loop_enter(struct kt__worker *worker)
     }
     struct kt__member member = kt__member_of(pool, pool->loop, worker->number);
     kt__count(&worker->counters.regions);
+    worker->missed = 0;
     while (next_unit(&member, &unit)) {
         run_next(&member, unit);
     }
@@ -165,10 +167,8 @@ bool kt__gate_try_lock(struct kt_pool *pool)
 
 int kt__gate_lock(struct kt_pool *pool, int64_t timeout_ns)
 {
-    uint32_t free = 0;
     kt__deadline deadline = kt__deadline_after(timeout_ns);
-    if (atomic_compare_exchange_strong_explicit(&pool->busy, &free, 1, memory_order_acquire,
-                                                memory_order_relaxed)) {
+    if (kt__gate_try_lock(pool)) {
         return 0;
     }
     while (atomic_exchange_explicit(&pool->busy, 2, memory_order_acquire) != 0) {
@@ -215,22 +215,30 @@ static void enlarge_units(const struct kt_pool *pool, struct kt_loop *loop, uint
     }
 }
 
+/* Whether a loop has too little work for more than its caller. */
+static bool is_tiny(const struct kt_pool *pool, const struct kt_loop *loop)
+{
+    int64_t estimate = estimated_work_ns(pool, loop);
+    return estimate >= 0 && estimate < TINY_WORK_NS;
+}
+
 /* The workers that help with a loop as it begins. */
 enum helpers { NO_HELPERS, AWAKE_HELPERS, ONE_MORE_HELPER, ALL_HELPERS };
 
-static enum helpers helpers_for(const struct kt_pool *pool, const struct kt_loop *loop, uint32_t members)
+static enum helpers helpers_for(struct kt_pool *pool, const struct kt_loop *loop, uint32_t members)
 {
     int64_t estimate = estimated_work_ns(pool, loop);
     if (estimate < 0 || estimate >= LITTLE_WORK_NS) {
         return ALL_HELPERS;
     }
-    if (estimate < TINY_WORK_NS) {
+    if (is_tiny(pool, loop)) {
         return NO_HELPERS;
     }
     uint32_t awake = members - 1 - kt__asleep(pool, members - 1); /* they spin, or run tasks */
     uint32_t useful = (members < pool->cpus ? members : pool->cpus) - 1;
     /* Loops that follow each other closely: it pays to have a spinning worker for the next one. */
-    if (awake < useful && pool->begun_at - pool->ended_at < pool->spin_ns) {
+    bool close = pool->begun_at - pool->ended_at < pool->spin_ns;
+    if (kt__rhythm_recruits(pool, awake < useful) || (awake < useful && close)) {
         return ONE_MORE_HELPER;
     }
     return awake ? AWAKE_HELPERS : NO_HELPERS;
@@ -264,6 +272,7 @@ void kt__region_open(struct kt_pool *pool, struct kt_loop *loop, uint32_t member
     atomic_store_explicit(&pool->caller, (uintptr_t)pthread_self(), memory_order_relaxed);
     atomic_store_explicit(&pool->waking, 0, memory_order_relaxed);
     enlarge_units(pool, loop, members);
+    kt__rhythm_note(pool, !is_tiny(pool, loop));
     enum helpers helpers = helpers_for(pool, loop, members);
     distribute(pool, kt__loop_units(loop), members, helpers);
     kt__count(&pool->worker[0].counters.regions);

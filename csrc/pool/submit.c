@@ -20,7 +20,7 @@ int64_t kt_pool_submit(kt_pool *pool, kt_task *const *tasks, size_t count, int64
         kt__count_unfinished(pool, 1);
         rc = 0;
         if (!kt__queue_put(pool, tasks[queued])) {
-            rc = deadline == 0 ? -EAGAIN : kt__queue_put_or_wait(pool, tasks[queued], deadline);
+            rc = deadline == 0 ? -EAGAIN : kt__queue_wait_and_put(pool, tasks[queued], deadline);
         }
         if (rc == 0) {
             queued++;

@@ -101,6 +101,26 @@ static void finish(struct kt__worker *worker, struct kt_task *task)
     }
 }
 
+/* Returns a cancelled task to its owner; without a worker, the reader of its completion queue is notified at
+ * once. */
+static void give_back(struct kt__worker *worker, struct kt_task *task)
+{
+    if (task->completions) {
+        kt__task_complete(worker, task, !worker);
+    } else {
+        change_state(task, KT_TASK_CANCELLED, KT_TASK_GONE);
+    }
+}
+
+void kt__tasks_discard(struct kt_pool *pool)
+{
+    struct kt_task *task;
+    while ((task = kt__queue_take(pool)) != NULL) {
+        kt_task_cancel(task);
+        give_back(NULL, task);
+    }
+}
+
 uint32_t kt_pool_unfinished(const kt_pool *pool)
 {
     return atomic_load(&pool->unfinished);
@@ -123,11 +143,7 @@ bool kt__task_run_next(struct kt__worker *worker)
     }
     if (!change_state(task, KT_TASK_QUEUED, KT_TASK_RUNNING)) {
         kt__count_unfinished(pool, -1);
-        if (task->completions) {
-            kt__task_complete(worker, task, false);
-        } else {
-            change_state(task, KT_TASK_CANCELLED, KT_TASK_GONE);
-        }
+        give_back(worker, task);
         return true;
     }
     int64_t begin = kt__trace_begin(pool);

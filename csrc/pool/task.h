@@ -4,7 +4,7 @@
  *      ^                        |  |
  *      +--- no room: the -------+  | kt_task_cancel, or a worker of a broken pool
  *           submitter              v
- *                              CANCELLED --the worker that takes it--> completion queue, or GONE without one
+ *                              CANCELLED --worker, kt_pool_free--> completion queue, or GONE without one
  *
  * The submitter's stores are relaxed, as the queue publishes the task. Each other change is a
  * compare-and-swap or exchange of the state's word, sequentially consistent. The engine uses a task's memory
@@ -35,6 +35,9 @@ static inline void kt__count_unfinished(struct kt_pool *pool, int change)
 
 /* Runs the next task. Returns false when there is none. */
 bool kt__task_run_next(struct kt__worker *worker);
+
+/* Cancels the tasks in the queue of a pool that no thread serves, and returns them to their owners. */
+void kt__tasks_discard(struct kt_pool *pool);
 
 /* Adds a task to its completion queue. Notifies the queue's reader now, or leaves that to
  * kt__notify_completions. */

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "pool/pool.h"
 
+#include "base/mutex.h"
+
 /* `tracing` counts the threads that write an event, and holds this bit while there is memory. A thread that
  * takes the memory away clears the bit and waits until the count is 0. */
 #define TRACE_ON 0x80000000U
@@ -40,6 +42,7 @@ void kt__trace_end(struct kt_pool *pool, int64_t begin_ns, enum kt_event_kind ki
 
 size_t kt_pool_trace(kt_pool *pool, kt_event *events, size_t capacity)
 {
+    kt__mutex_lock(&pool->changing);
     atomic_fetch_and_explicit(&pool->tracing, ~TRACE_ON, memory_order_relaxed);
     while (atomic_load_explicit(&pool->tracing, memory_order_acquire) != 0) {
         kt__pause(); /* a writer only copies one event */
@@ -50,5 +53,6 @@ size_t kt_pool_trace(kt_pool *pool, kt_event *events, size_t capacity)
     if (events) {
         atomic_fetch_or_explicit(&pool->tracing, TRACE_ON, memory_order_release);
     }
+    kt__mutex_unlock(&pool->changing);
     return recorded;
 }

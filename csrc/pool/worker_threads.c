@@ -22,6 +22,7 @@ struct kt__worker *kt__worker_prepare(struct kt_pool *pool, uint32_t number)
     worker->unfit = false;
     worker->unnotified = NULL;
     worker->spin_ns = pool->spin_ns;
+    worker->missed = 0;
     return worker;
 }
 

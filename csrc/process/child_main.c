@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "process/process.h"
 
+#include "base/fd.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -28,6 +30,17 @@ static void reset_handlers(void)
     }
 }
 
+void kt__take_steps(struct kt__child *child, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++) {
+        int rc = kt__run_step(child, &child->spec.steps[i]);
+        if (rc < 0) {
+            kt__report(child, (int32_t)i, -rc);
+            kt__exit(127);
+        }
+    }
+}
+
 void kt__child_prepare(struct kt__child *child)
 {
     kt__child_store_tid(child);
@@ -40,13 +53,13 @@ void kt__child_prepare(struct kt__child *child)
     for (int i = 0; i < KT_SLOTS; i++) {
         child->slots[i] = -1;
     }
-    for (size_t i = 0; i < child->spec.step_count; i++) {
-        int rc = kt__run_step(child, &child->spec.steps[i]);
-        if (rc < 0) {
-            kt__report(child, (int32_t)i, -rc);
-            kt__exit(127);
+    kt__take_steps(child, child->spec.before_clone, child->spec.step_count);
+    for (int i = 0; i < KT_SLOTS; i++) {
+        if (child->slots[i] >= 0) {
+            close(child->slots[i]);
         }
     }
+    kt__closing(child->starter, 0);
     kt__report(child, KT_REPORT_BEGUN, 0);
     if (child->channel >= 0 && !(child->spec.flags & CLONE_FILES)) {
         close(child->channel);

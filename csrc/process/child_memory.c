@@ -47,7 +47,7 @@ static int take_stack(struct kt_process_memory *memory, bool with_tls)
     size_t asked = memory->child.spec.stack_size, size = asked ? asked : KT_STACK_DEFAULT;
     kt__lock();
     recycle_abandoned();
-    int rc = kt__stack_take(size + (with_tls ? kt__descriptor_room(&kt__libc) : 0), &memory->stack);
+    int rc = kt__stack_take(size + (with_tls ? kt__descriptor_room(&kt__libc) : 0), 0, &memory->stack);
     kt__unlock();
     return rc;
 }

@@ -2,9 +2,11 @@
 #define _GNU_SOURCE
 #include "process/process.h"
 #include "base/syscall.h"
+#include "launcher/program.h"
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -50,14 +52,18 @@ static void close_some(long first, long last, bool at_exec)
     }
 }
 
-/* Leaves the channel open: it closes at exec by itself. */
+/* Leaves open what the child uses itself, which closes at exec. */
 static int close_all(const struct kt__child *child, const kt_step *step)
 {
     long first = step->fd, last = step->number < 0 ? 0x7fffffff : (long)step->number;
-    bool at_exec = step->flags != 0;
-    if (child->channel >= first && child->channel <= last && !at_exec) {
-        close_some(first, child->channel - 1, false);
-        first = child->channel + 1;
+    bool at_exec = step->flags != 0, in_order = child->channel < child->starter;
+    const int used[] = {in_order ? child->channel : child->starter,
+                        in_order ? child->starter : child->channel};
+    for (int i = 0; i < 2 && !at_exec; i++) {
+        if (used[i] >= first && used[i] <= last) {
+            close_some(first, used[i] - 1, false);
+            first = used[i] + 1;
+        }
     }
     close_some(first, last, at_exec);
     return 0;
@@ -97,18 +103,33 @@ static int change_root(const kt_step *step)
     return (int)(rc < 0 || step->path ? rc : kt__syscall(SYS_chroot, "."));
 }
 
+/* A kernel without keyrings, or a filter that refuses them, refuses them to the program, too. */
+static int new_keyring(void)
+{
+    long rc = kt__syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
+    return rc > 0 || rc == -ENOSYS || rc == -EPERM || rc == -EOPNOTSUPP ? 0 : (int)rc;
+}
+
 static int default_signals(uint64_t mask)
 {
-    /* libc's wrapper refuses libc's own two signals. A zeroed action is the default one. */
-    const struct {
-        uint64_t words[4];
-    } action = {{0}};
     for (int number = 1; number <= LAST_SIGNAL; number++) {
         if (mask >> (number - 1) & 1) {
-            (void)kt__syscall(SYS_rt_sigaction, number, &action, NULL, sizeof(kt__signals));
+            kt__set_default(number);
         }
     }
     return 0;
+}
+
+/* The starter may have ended before: then the kernel sends no signal, and the child ends here. */
+static int die_with_starter(const struct kt__child *child, const kt_step *step)
+{
+    long rc = kt__syscall(SYS_prctl, PR_SET_PDEATHSIG, (int)step->number, 0, 0, 0);
+    const struct timespec none = {0};
+    struct pollfd starter = {.fd = child->starter, .events = POLLIN};
+    if (rc == 0 && starter.fd >= 0 && kt__syscall(SYS_ppoll, &starter, 1, &none, NULL, 0) > 0) {
+        kt__exit(127);
+    }
+    return (int)rc;
 }
 
 /* Waits for the parent's message. If the parent has closed the channel, the child ends. */
@@ -124,19 +145,39 @@ static int await_go(int channel)
     return rc < 0 ? (int)rc : 0;
 }
 
-/* Tries each path in turn. Returns the error of the first file that exists but cannot be executed, as shells
- * and subprocess do. */
-static int execute(const struct kt__child *child, const kt_step *step)
+static int execute(struct kt__child *child, const kt_step *step)
 {
-    int rc = -ENOENT, first_error = 0;
-    kt__set_signals(child->mask, NULL);
-    for (char *const *path = step->paths; *path; path++) {
-        rc = (int)kt__syscall(SYS_execve, *path, step->argv, step->envp ? step->envp : environ);
-        if (rc != -ENOENT && rc != -ENOTDIR && !first_error) {
-            first_error = rc;
-        }
+    if (step->flags) {
+        return kt__launch(child, step);
     }
-    return first_error ? first_error : rc;
+    uint64_t count = 0;
+    while (step->paths[count]) {
+        count++;
+    }
+    kt__set_signals(child->mask, NULL);
+    return (int)kt__execute_first(step->paths, count, step->argv, step->envp ? step->envp : environ);
+}
+
+static bool launches(const struct kt__child *child)
+{
+    const kt_step *last = child->spec.steps + child->spec.step_count - 1;
+    return last->kind == KT_STEP_EXEC && last->flags;
+}
+
+static int set_limit(struct kt__child *child, const kt_step *step)
+{
+    int rc = kt__prepare_launch(child);
+    return rc < 0 ? rc : (int)kt__syscall(SYS_prlimit64, 0, (int)step->number, step->data, NULL);
+}
+
+/* The launcher makes system calls that the filter may not allow, so it installs the filter after them. */
+static int filter_calls(const struct kt__child *child, const kt_step *step)
+{
+    const struct {
+        unsigned short length;
+        const void *code;
+    } program = {(unsigned short)step->count, step->data};
+    return launches(child) ? 0 : (int)kt__syscall(SYS_seccomp, 1 /* SECCOMP_SET_MODE_FILTER */, 0, &program);
 }
 
 int kt__run_step(struct kt__child *child, const kt_step *step)
@@ -160,10 +201,14 @@ int kt__run_step(struct kt__child *child, const kt_step *step)
         long rc = kt__syscall(SYS_setsid);
         return rc < 0 ? (int)rc : 0;
     }
+    case KT_STEP_TERMINAL:
+        return (int)kt__syscall(SYS_ioctl, step->fd, TIOCSCTTY, 0);
+    case KT_STEP_KEYRING:
+        return new_keyring();
     case KT_STEP_SETPGID:
         return (int)kt__syscall(SYS_setpgid, 0, (int)step->number);
     case KT_STEP_CHDIR:
-        return (int)(step->path ? kt__syscall(SYS_chdir, step->path) : kt__syscall(SYS_fchdir, step->fd));
+        return kt__change_directory(step);
     case KT_STEP_CHROOT:
         return change_root(step);
     case KT_STEP_UMASK:
@@ -178,22 +223,25 @@ int kt__run_step(struct kt__child *child, const kt_step *step)
     case KT_STEP_NO_NEW_PRIVS:
         return (int)kt__syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     case KT_STEP_PARENT_DEATH:
-        return (int)kt__syscall(SYS_prctl, PR_SET_PDEATHSIG, (int)step->number, 0, 0, 0);
+        return die_with_starter(child, step);
     case KT_STEP_NOT_DUMPABLE:
         return (int)kt__syscall(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     case KT_STEP_RLIMIT:
-        return (int)kt__syscall(SYS_prlimit64, 0, (int)step->number, step->data, NULL);
+        return set_limit(child, step);
     case KT_STEP_NICE:
         return (int)kt__syscall(SYS_setpriority, PRIO_PROCESS, 0, (int)step->number);
     case KT_STEP_CPUS:
         return (int)kt__syscall(SYS_sched_setaffinity, 0, step->count, step->data);
     case KT_STEP_DEFAULT_SIGNALS:
         return default_signals(step->flags);
+    case KT_STEP_FILTER:
+        return filter_calls(child, step);
     case KT_STEP_EXEC:
         return execute(child, step);
     case KT_STEP_GROUPS:
     case KT_STEP_GID:
     case KT_STEP_UID:
+    case KT_STEP_BOUND_CAPABILITIES:
     case KT_STEP_CAPABILITIES:
         return kt__step_identity(step);
     default:

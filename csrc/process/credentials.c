@@ -24,14 +24,17 @@ static bool in(uint64_t mask, unsigned capability)
 }
 
 /* Drops capabilities from the bounding set: a set-user-id program, or any program that user 0 executes, could
- * get them back otherwise. This needs CAP_SETPCAP. A thread without it can get capabilities only by executing
- * such a program, which KT_STEP_NO_NEW_PRIVS prevents. */
+ * get them back otherwise. This needs CAP_SETPCAP, where there are any to drop. */
 static long drop_bounding_set(uint64_t mask)
 {
     for (unsigned i = 0; i < CAPABILITIES; i++) {
-        long rc = in(mask, i) ? 0 : prctl2(PR_CAPBSET_DROP, i, 0);
+        long has = prctl2(PR_CAPBSET_READ, i, 0);
+        if (has < 0) {
+            return has == -EINVAL ? 0 : has; /* this kernel has no capability of this number or above */
+        }
+        long rc = in(mask, i) || !has ? 0 : prctl2(PR_CAPBSET_DROP, i, 0);
         if (rc < 0) {
-            return rc == -EINVAL ? 0 : rc; /* this kernel has no capability of this number or above */
+            return rc;
         }
     }
     return 0;
@@ -49,37 +52,81 @@ static long set_ambient_set(uint64_t mask)
     return rc;
 }
 
-static int keep_capabilities(uint64_t mask)
+/* Leaves only `mask` in the inheritable set; in the permitted and effective sets, too, when `all_sets`, and
+ * then the inheritable set becomes equal to them. */
+static long write_capabilities(uint64_t mask, bool all_sets, uint64_t *permitted)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2];
     long rc = read_capabilities(data);
-    if (rc == 0 && data[0].effective >> CAP_SETPCAP & 1) {
-        rc = drop_bounding_set(mask);
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        uint32_t half = (uint32_t)(mask >> 32 * i);
+        if (all_sets) {
+            data[i].permitted &= half;
+            data[i].effective = data[i].inheritable = data[i].permitted;
+        } else {
+            data[i].inheritable &= half;
+        }
     }
-    if (rc < 0) {
-        return (int)rc;
+    *permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
+    return rc < 0 ? rc : kt__syscall(SYS_capset, &header, data);
+}
+
+static int bound_capabilities(uint64_t mask)
+{
+    uint64_t permitted;
+    long rc = drop_bounding_set(mask);
+    rc = rc < 0 ? rc : write_capabilities(mask, false, &permitted);
+    return (int)(rc < 0 ? rc : prctl2(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0));
+}
+
+static int keep_capabilities(uint64_t mask)
+{
+    uint64_t permitted;
+    long rc = write_capabilities(mask, true, &permitted);
+    return (int)(rc < 0 ? rc : set_ambient_set(permitted));
+}
+
+int kt_keep_capabilities(void)
+{
+    return keep_capabilities(UINT64_MAX);
+}
+
+/* The kernel would read the lower 32 bits of a larger number, and take the highest as "no change". */
+static bool is_id(int64_t number)
+{
+    return number >= 0 && number < UINT32_MAX;
+}
+
+static bool are_ids(const uint32_t *ids, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!is_id(ids[i])) {
+            return false;
+        }
     }
-    for (int i = 0; i < 2; i++) {
-        data[i].permitted &= (uint32_t)(mask >> 32 * i);
-        data[i].effective = data[i].inheritable = data[i].permitted;
-    }
-    rc = kt__syscall(SYS_capset, &header, data);
-    return (int)(rc < 0 ? rc : set_ambient_set(data[0].permitted | (uint64_t)data[1].permitted << 32));
+    return true;
 }
 
 int kt__step_identity(const kt_step *step)
 {
     long id = (long)step->number;
+    bool changes_id = step->kind == KT_STEP_UID || step->kind == KT_STEP_GID;
+    if (changes_id && !is_id(step->number)) {
+        return -EINVAL;
+    }
     switch (step->kind) {
     case KT_STEP_GROUPS:
-        return (int)kt__syscall(SYS_setgroups, step->count, step->data);
+        return are_ids(step->data, step->count) ? (int)kt__syscall(SYS_setgroups, step->count, step->data)
+                                                : -EINVAL;
     case KT_STEP_GID:
         return (int)kt__syscall(SYS_setresgid, id, id, id);
     case KT_STEP_UID: {
         long rc = prctl2(PR_SET_KEEPCAPS, 1, 0);
         return (int)(rc < 0 ? rc : kt__syscall(SYS_setresuid, id, id, id));
     }
+    case KT_STEP_BOUND_CAPABILITIES:
+        return bound_capabilities(step->flags);
     case KT_STEP_CAPABILITIES:
         return keep_capabilities(step->flags);
     default:

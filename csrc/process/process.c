@@ -11,20 +11,44 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/socket.h>
+
+enum { PIDFD_OF_THREAD = O_EXCL /* PIDFD_THREAD, Linux 6.9 */ };
 
 static const uint64_t engine_flags = CLONE_THREAD | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
                                      CLONE_CHILD_CLEARTID | CLONE_DETACHED | KT_CLONE_PIDFD;
 
-static bool has_step(const kt_process_spec *spec, int32_t kind)
+#define STEP(name) (UINT64_C(1) << KT_STEP_##name)
+
+/* Steps that would change the parent, too, by what the child shares with it; those of CLONE_FILES may also
+ * leave descriptors open in the parent, or make it wait for ever. */
+static const struct {
+    uint64_t shared, steps;
+} forbidden[] = {
+    {CLONE_VM, STEP(FORK) | STEP(NOT_DUMPABLE) | STEP(GID) | STEP(UID)},
+    {CLONE_FS,
+     STEP(CHDIR) | STEP(CHROOT) | STEP(UMASK) | STEP(PIVOT) | STEP(MKDIR) | STEP(MKFILE) | STEP(SYMLINK)},
+    {CLONE_FILES, STEP(GO) | STEP(CLOSE) | STEP(DUP) | STEP(TREE) | STEP(FILESYSTEM)},
+    {CLONE_SIGHAND, STEP(DEFAULT_SIGNALS)},
+};
+
+/* The kinds of all steps, as bits. */
+static uint64_t kinds(const kt_process_spec *spec)
 {
+    uint64_t found = 0;
     for (size_t i = 0; i < spec->step_count; i++) {
-        if (spec->steps[i].kind == kind) {
-            return true;
-        }
+        found |= UINT64_C(1) << (spec->steps[i].kind & 63);
     }
-    return false;
+    return found;
+}
+
+static bool changes_parent(const kt_process_spec *spec)
+{
+    bool changes = spec->flags & CLONE_SIGHAND && spec->flags & KT_CLONE_CLEAR_SIGHAND;
+    for (size_t i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++) {
+        changes |= spec->flags & forbidden[i].shared && kinds(spec) & forbidden[i].steps;
+    }
+    return changes;
 }
 
 static bool executes(const kt_process_spec *spec)
@@ -32,26 +56,25 @@ static bool executes(const kt_process_spec *spec)
     return spec->step_count && spec->steps[spec->step_count - 1].kind == KT_STEP_EXEC;
 }
 
-/* Refuses specs that would wait for ever, or in which a step of the child would change the parent. */
+static bool launches(const kt_process_spec *spec)
+{
+    return executes(spec) && spec->steps[spec->step_count - 1].flags;
+}
+
+/* Refuses specs that would wait for ever, or with which the child would change the parent. */
 static bool valid(const kt_process_spec *spec)
 {
-    bool go = has_step(spec, KT_STEP_GO), maps = spec->uid_map || spec->gid_map || spec->setgroups;
+    bool go = kinds(spec) & STEP(GO), maps = spec->uid_map || spec->gid_map || spec->setgroups;
     return !(spec->flags & engine_flags) && spec->exit_signal >= 0 && spec->exit_signal <= 64 &&
            (!(spec->flags & CLONE_VFORK) || !go) && (!maps || go) &&
-           (executes(spec) || spec->call || !spec->steps) &&
-           !(spec->flags & CLONE_VM && has_step(spec, KT_STEP_FORK)) &&
-           !(spec->flags & CLONE_FILES &&
-             (go || has_step(spec, KT_STEP_CLOSE) || has_step(spec, KT_STEP_DUP))) &&
+           (executes(spec) || spec->call || !spec->steps) && !changes_parent(spec) &&
+           !(spec->flags & CLONE_FILES && launches(spec)) &&
+           (!spec->before_clone || kt__valid_sibling(spec)) &&
            (!spec->stack_size || spec->stack_size >= KT_STACK_MINIMUM);
 }
 
-int kt__fail(kt_failure *failure, int32_t place, int rc)
-{
-    *failure = (kt_failure){place, -rc};
-    return rc;
-}
-
-int kt__channel_open(int ends[2], const kt_process_spec *spec)
+/* The highest descriptor that a step replaces, or that is a standard one. */
+static int highest_target(const kt_process_spec *spec)
 {
     int highest = KT_HIGHEST_STANDARD;
     for (size_t i = 0; i < spec->step_count; i++) {
@@ -59,11 +82,16 @@ int kt__channel_open(int ends[2], const kt_process_spec *spec)
             highest = (int)spec->steps[i].number;
         }
     }
+    return highest;
+}
+
+int kt__channel_open(int ends[2], const kt_process_spec *spec)
+{
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
         return -errno;
     }
     for (int i = 0; i < 2; i++) {
-        ends[i] = kt__lift_above(ends[i], highest);
+        ends[i] = kt__lift_above(ends[i], highest_target(spec));
     }
     if (ends[0] < 0 || ends[1] < 0) {
         int rc = ends[0] < 0 ? ends[0] : ends[1];
@@ -74,44 +102,21 @@ int kt__channel_open(int ends[2], const kt_process_spec *spec)
     return 0;
 }
 
-static int write_map(int32_t pid, const char *name, const char *text)
+int kt__starter_open(int *starter, const kt_process_spec *spec)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
-    return text ? kt__write_file(path, text) : 0;
-}
-
-/* In this order: the kernel accepts an unprivileged map of groups only after setgroups is denied
- * (user_namespaces(7)). */
-int kt__write_maps(int32_t pid, const kt_process_spec *spec, kt_failure *failure)
-{
-    int rc = write_map(pid, "setgroups", spec->setgroups);
-    if (rc < 0) {
-        return kt__fail(failure, KT_AT_SETGROUPS, rc);
+    *starter = -1;
+    if (!(kinds(spec) & STEP(PARENT_DEATH)) || spec->flags & CLONE_FILES) {
+        return 0;
     }
-    rc = write_map(pid, "uid_map", spec->uid_map);
-    if (rc < 0) {
-        return kt__fail(failure, KT_AT_UID_MAP, rc);
-    }
-    rc = write_map(pid, "gid_map", spec->gid_map);
-    return rc < 0 ? kt__fail(failure, KT_AT_GID_MAP, rc) : 0;
+    int fd = (int)kt__syscall(SYS_pidfd_open, kt__syscall(SYS_gettid), PIDFD_OF_THREAD);
+    fd = fd == -EINVAL ? (int)kt__syscall(SYS_pidfd_open, getpid(), 0) : fd;
+    *starter = kt__lift_above(fd, highest_target(spec));
+    return kt__is_transient(*starter) ? *starter : 0;
 }
 
 int32_t *kt__own_tid_word(void)
 {
     return kt__libc.found.tid_offset ? kt__descriptor_tid(&kt__libc, (char *)pthread_self()) : NULL;
-}
-
-/* Moves the pidfd above the standard descriptors. Returns -1 on failure. */
-static int own_pidfd(int fd)
-{
-    int lifted = kt__lift_above(fd, KT_HIGHEST_STANDARD);
-    return lifted < 0 ? -1 : lifted;
-}
-
-int kt__pidfd_of(int32_t pid)
-{
-    return own_pidfd((int)kt__syscall(SYS_pidfd_open, pid, 0));
 }
 
 static void child_entry(void *child)
@@ -194,6 +199,21 @@ static int clone_child(kt_process *process, struct kt__child *child)
     return rc;
 }
 
+/* Clones the intermediate process, and returns its pid. */
+static int clone_intermediate(struct kt__child *child)
+{
+    struct kt__clone_process clone = {.exit_signal = child->spec.exit_signal};
+    child->tid = kt__own_tid_word();
+    kt__set_signals(~(kt__signals)0, &child->mask);
+    int pid = kt__clone_process(&clone);
+    if (pid == 0) {
+        kt__become_sibling(child);
+        kt__child_main(child);
+    }
+    kt__set_signals(child->mask, NULL);
+    return pid;
+}
+
 /* The child reports over a channel, and waits on it for kt_process_go. The lock keeps both ends of the
  * channel out of other children. */
 static int clone_with_channel(kt_process *process, struct kt__child *child, kt_failure *failure)
@@ -208,7 +228,8 @@ static int clone_with_channel(kt_process *process, struct kt__child *child, kt_f
     }
     child->channel = ends[1];
     child->parent_end = shared ? -1 : ends[0];
-    rc = clone_child(process, child);
+    bool is_intermediate = child->spec.before_clone;
+    rc = is_intermediate ? clone_intermediate(child) : clone_child(process, child);
     if (rc < 0 || !shared) {
         close(ends[1]);
     } else {
@@ -220,7 +241,7 @@ static int clone_with_channel(kt_process *process, struct kt__child *child, kt_f
         return kt__fail(failure, KT_AT_CLONE, rc);
     }
     process->channel = ends[0];
-    return rc;
+    return is_intermediate ? kt__receive_sibling(process, rc, failure) : rc;
 }
 
 /* A child that shares memory with its suspended parent needs no channel. */
@@ -230,11 +251,6 @@ static int clone_suspended(kt_process *process, struct kt__child *child, kt_fail
     return rc < 0 ? kt__fail(failure, KT_AT_CLONE, rc) : rc;
 }
 
-void kt__process_init(kt_process *process)
-{
-    *process = (kt_process){.pid = -1, .pidfd = -1, .status = KT_STATUS_NONE, .channel = -1, .child_end = -1};
-}
-
 int kt_process_start(kt_process *process, const kt_process_spec *spec, kt_failure *failure)
 {
     kt__process_init(process);
@@ -242,26 +258,21 @@ int kt_process_start(kt_process *process, const kt_process_spec *spec, kt_failur
         return kt__fail(failure, KT_AT_CLONE, -EINVAL);
     }
     struct kt__child child = {.spec = *spec, .channel = -1, .parent_end = -1};
+    int rc = kt__starter_open(&child.starter, spec);
+    if (rc < 0) {
+        return kt__fail(failure, KT_AT_CHANNEL, rc);
+    }
     child.call = spec->call ? *spec->call : (kt_call){0};
     child.report.place = KT_REPORT_BEGUN;
     /* With a shared descriptor table exec does not close the channel, and the parent would wait for its end
      * for ever. So the parent is suspended until the exec instead. */
     child.spec.flags |= spec->flags & CLONE_FILES && executes(spec) ? CLONE_VFORK : 0;
-    process->flags = child.spec.flags;
-    bool suspended = child.spec.flags & CLONE_VFORK && child.spec.flags & CLONE_VM;
-    int rc = (suspended ? clone_suspended : clone_with_channel)(process, &child, failure);
-    if (rc < 0) {
-        return rc;
-    }
-    process->pid = rc;
-    /* The child is not reaped yet, so the pid is still its own. */
-    process->pidfd = process->pidfd < 0 ? kt__pidfd_of(rc) : own_pidfd(process->pidfd);
-    rc = kt__write_maps(process->pid, spec, failure);
-    if (rc < 0) {
-        (void)kt_process_signal(process, SIGKILL);
-        kt__reap(process);
-    }
-    return rc;
+    /* With the launcher the parent continues before the program begins, and waits for the report. */
+    process->flags = child.spec.flags & ~(launches(spec) ? CLONE_VFORK : 0ULL);
+    bool suspended = process->flags & CLONE_VFORK && process->flags & CLONE_VM;
+    rc = (suspended ? clone_suspended : clone_with_channel)(process, &child, failure);
+    kt__closing(child.starter, 0);
+    return rc < 0 ? rc : kt__process_made(process, rc, spec, failure);
 }
 
 static int verdict(const kt_failure *report)

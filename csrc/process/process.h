@@ -28,7 +28,7 @@
 /* A report that the child sends to the parent: a failure, or one of these as its place. */
 enum {
     KT_REPORT_BEGUN = 0x7fffffff, /* all steps are done, and the function begins */
-    KT_REPORT_CLONED = 0x7ffffffe /* of kt_process_fork's intermediate child: `error` is the pid */
+    KT_REPORT_CLONED = 0x7ffffffe /* of an intermediate process: `error` is the pid of its sibling */
 };
 
 /* The data that the child uses, on its own stack. */
@@ -36,32 +36,50 @@ struct kt__child {
     kt_process_spec spec; /* a copy: the child may read it after kt_process_start has returned */
     kt_call call;         /* a copy of *spec.call */
     int channel;          /* the child's end; -1 where it reports in memory */
+    int starter;          /* a pidfd of the thread that makes it, for KT_STEP_PARENT_DEATH; -1 for none */
     int parent_end;       /* the child closes it; -1 where the descriptor table is shared */
     kt__signals mask;     /* the child restores it before the program begins */
     bool reset_signals;
     int32_t *tid; /* the tid in libc's descriptor of the child; NULL where that is unknown or its parent's */
     int slots[KT_SLOTS];
-    kt_failure report; /* the child's report; without a channel its suspended parent reads it here */
+    bool launcher_is_made;
+    int launcher, filter; /* the sealed files for kt__launch; the filter is -1 where there is none */
+    kt_failure report;    /* the child's report; without a channel its suspended parent reads it here */
 };
+
+/* record.c */
+
+/* Initialises the record of a process that is not made yet. */
+void kt__process_init(kt_process *process);
+
+/* Fills in the record of a process that was made, and writes its identity maps. Returns 0, or -errno after
+ * the process was ended. */
+int kt__process_made(kt_process *process, int32_t pid, const kt_process_spec *spec, kt_failure *failure);
+
+int kt__fail(kt_failure *failure, int32_t place, int rc); /* fills in *failure and returns rc */
 
 /* process.c */
 
 /* Opens a channel. Neither end is a descriptor that a step replaces. */
 int kt__channel_open(int ends[2], const kt_process_spec *spec);
 
-/* Writes the identity maps of a child that waits for them. */
-int kt__write_maps(int32_t pid, const kt_process_spec *spec, kt_failure *failure);
-
-/* Initialises the record of a process that is not made yet. */
-void kt__process_init(kt_process *process);
-
-/* Opens a pidfd by pidfd_open(2). Returns -1 on failure. */
-int kt__pidfd_of(int32_t pid);
+/* Opens a pidfd of the calling thread, or of its process before Linux 6.9, for a child that asks for a signal
+ * at its death. -1 in *starter for a child that does not, and before Linux 5.3. */
+int kt__starter_open(int *starter, const kt_process_spec *spec);
 
 /* The tid of the calling thread in libc's descriptor; NULL where its offset is unknown. */
 int32_t *kt__own_tid_word(void);
 
-int kt__fail(kt_failure *failure, int32_t place, int rc); /* fills in *failure and returns rc */
+/* intermediate.c */
+
+/* Whether an intermediate process can make it. */
+bool kt__valid_sibling(const kt_process_spec *spec);
+
+/* Called by an intermediate process, with all signals blocked. Returns in its sibling. */
+void kt__become_sibling(struct kt__child *child);
+
+/* Called by the starter: reaps the intermediate process, and returns the pid of its sibling or -errno. */
+int kt__receive_sibling(kt_process *process, int32_t intermediate, kt_failure *failure);
 
 /* reap.c */
 
@@ -74,7 +92,10 @@ void kt__reap(kt_process *process); /* after a failure: waits for the child's en
 /* Stores the tid of a process that has just been cloned in libc's descriptor. */
 void kt__child_store_tid(const struct kt__child *child);
 
-/* Executes all steps. When one fails it reports the failure and ends the process. */
+/* Executes some steps. When one fails it reports the failure and ends the process. */
+void kt__take_steps(struct kt__child *child, size_t from, size_t to);
+
+/* Executes all steps but those of the intermediate process. */
 void kt__child_prepare(struct kt__child *child);
 
 /* Everything that a child does that runs no Python. Never returns. */
@@ -87,11 +108,24 @@ _Noreturn void kt__exit(int status);
 
 int kt__run_step(struct kt__child *child, const kt_step *step);
 int kt__step_mount(struct kt__child *child, const kt_step *step); /* mounts.c; -EINVAL for any other step */
+int kt__step_kernel_file(const struct kt__child *child, const kt_step *step); /* kernel_files.c */
 int kt__step_identity(const kt_step *step); /* credentials.c; -EINVAL for any other step */
 
 /* init_process.c: forks, and returns 0 in the child. The process that forked supervises it and never
  * returns. */
 int kt__fork_and_supervise(struct kt__child *child);
+
+/* root_path.c: paths in a root that an enemy may have written; see kt_open_in_root. */
+
+/* Opens the folder in which a path is, and returns the last component in *name. */
+int kt__open_parent(const char *path, const char **name);
+int kt__change_directory(const kt_step *step);
+
+/* launch.c: executes a program by the launcher. Returns -errno. */
+int kt__launch(struct kt__child *child, const kt_step *step);
+
+/* Makes the files that kt__launch uses, if the program is executed by it: before limits forbid it. */
+int kt__prepare_launch(struct kt__child *child);
 
 /* Writes a text into an existing file. */
 int kt__write_file(const char *path, const char *text);

@@ -130,8 +130,10 @@ int kt_process_signal(const kt_process *process, int32_t signal)
     int rc = -ESRCH;
     kt__lock_reaping();
     if (process->status == KT_STATUS_NONE && process->pid > 0) {
-        rc = (int)(process->pidfd >= 0 ? kt__syscall(SYS_pidfd_send_signal, process->pidfd, signal, NULL, 0)
-                                       : kt__syscall(SYS_kill, process->pid, signal));
+        /* SIGSTOP would stop an init alone. SIGTSTP has it stop all (launcher/supervise.h). */
+        int32_t number = process->is_init && signal == SIGSTOP ? SIGTSTP : signal;
+        rc = (int)(process->pidfd >= 0 ? kt__syscall(SYS_pidfd_send_signal, process->pidfd, number, NULL, 0)
+                                       : kt__syscall(SYS_kill, process->pid, number));
     }
     kt__unlock_reaping();
     return rc;

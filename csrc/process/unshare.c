@@ -19,3 +19,12 @@ int kt_same(int32_t tid, int32_t other, int32_t resource)
     long order = kt__syscall(SYS_kcmp, tid, other, resource, 0, 0);
     return order < 0 ? (int)order : order == 0;
 }
+
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
+
+int kt_descriptor_of(int32_t pidfd, int32_t fd)
+{
+    return (int)kt__syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+}

@@ -1,144 +1,17 @@
+/* Calls of Python callables from the engine's threads, and of the engine from Python's finalizers. */
 #include <Python.h>
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <kthreads/kthreads.h>
-#include <pthread.h>
-#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
-#include "python/python.h"
+#include "python/interpreter.h"
 
 /* A symbol that identifies this library among the loaded ones, whose file names may be alike. */
 extern const char kthreads_native[];
 __attribute__((visibility("default"))) const char kthreads_native[] = "kthreads";
-
-/* The thread state of a pool's thread. It is kept from the thread's first Python call to its end, and with it
- * threading.local values. NULL on all other threads. */
-static _Thread_local PyThreadState *kept_state;
-
-static atomic_int ending;
-
-/* A thread that enters Python for the first time makes its thread state without the GIL, under the lock of
- * CPython's list of interpreters. CPython 3.11 forks without that lock, and takes it in the child before it
- * reinitialises it: a child that is forked while another thread holds the lock hangs. So with 3.11 a thread
- * state is made under `state_lock`, which a fork takes first. Later versions hold the lock of the list
- * through a fork, or reinitialise it first. Deleting a thread state takes that lock, too, but with the GIL
- * held, and Python forks only with the GIL.
- *
- * The order of locks: a thread that holds `state_lock` takes locks of CPython and malloc, and may wait for
- * the GIL, as tracemalloc takes it for each allocation. So a thread must not hold the GIL while it waits for
- * `state_lock`, not even in the middle of a fork. It takes the GIL back while it holds `state_lock`, as no
- * thread that holds the GIL waits for `state_lock`. None of the engine's locks is taken under `state_lock`,
- * and none is held when a fork takes `state_lock`: handlers run in the reverse order of their registration,
- * and the engine registers its own first (base/fork.c). */
-static pthread_mutex_t state_lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* The main interpreter, as for PyGILState_Ensure; NULL where no lock is needed. */
-static PyInterpreterState *locked_interpreter;
-
-/* _PyThreadState_UncheckedGet, which the limited API lacks: returns the thread state that holds the GIL, or
- * NULL. */
-static PyThreadState *(*current_state)(void);
-
-static void before_fork(void)
-{
-    if (pthread_mutex_trylock(&state_lock) == 0) {
-        return;
-    }
-    PyThreadState *own = PyGILState_GetThisThreadState();
-    PyThreadState *held = own && own == current_state() ? PyEval_SaveThread() : NULL;
-    pthread_mutex_lock(&state_lock);
-    if (held) {
-        PyEval_RestoreThread(held);
-    }
-}
-
-static void after_fork(void)
-{
-    pthread_mutex_unlock(&state_lock);
-}
-
-/* Runs when a thread of the interpreter loads the library. */
-static __attribute__((constructor)) void register_fork_handlers(void)
-{
-    PyThreadState *state = Py_IsInitialized() ? PyGILState_GetThisThreadState() : NULL;
-    PyInterpreterState *loader = state ? PyThreadState_GetInterpreter(state) : NULL;
-    if (Py_Version >> 16 != 0x030b || !loader || PyInterpreterState_GetID(loader) != 0) {
-        return;
-    }
-    *(void **)&current_state = dlsym(RTLD_DEFAULT, "_PyThreadState_UncheckedGet");
-    if (current_state && pthread_atfork(before_fork, after_fork, after_fork) == 0) {
-        locked_interpreter = loader;
-    }
-}
-
-/* Makes a thread state where that needs the lock. Returns whether it has made one, which PyGILState_Ensure
- * then finds. */
-static int make_state(void)
-{
-    if (!locked_interpreter || PyGILState_GetThisThreadState()) {
-        return 0;
-    }
-    pthread_mutex_lock(&state_lock);
-    PyThreadState *state = PyThreadState_New(locked_interpreter);
-    pthread_mutex_unlock(&state_lock);
-    return state != NULL;
-}
-
-/* As PyGILState_Ensure and PyGILState_Release, except for how a thread state is made. */
-struct entry {
-    int made;
-    PyGILState_STATE state;
-};
-
-static struct entry enter(void)
-{
-    struct entry entry = {.made = make_state()};
-    entry.state = PyGILState_Ensure();
-    return entry;
-}
-
-static void leave(struct entry entry)
-{
-    if (entry.made) {
-        /* A new state has one use from the start: without this it would never be deleted. */
-        PyGILState_Release(PyGILState_LOCKED);
-    }
-    PyGILState_Release(entry.state);
-}
-
-static int can_enter(void)
-{
-    return Py_IsInitialized() && !atomic_load(&ending);
-}
-
-static void keep_thread_state(void)
-{
-    if (kept_state || PyGILState_GetThisThreadState()) {
-        return;
-    }
-    if (make_state()) {
-        kept_state = PyGILState_GetThisThreadState();
-    } else {
-        PyGILState_Ensure();
-        kept_state = PyEval_SaveThread();
-    }
-}
-
-void kt_python_leave(void)
-{
-    if (kept_state && can_enter()) {
-        PyEval_RestoreThread(kept_state);
-        PyGILState_Release(PyGILState_UNLOCKED);
-    }
-    kept_state = NULL;
-}
-
-void kt_python_end(void)
-{
-    atomic_store(&ending, 1);
-}
 
 /* Drops the result of a callable, or reports its exception. */
 static void discard_result(PyObject *result, PyObject *callable)
@@ -164,38 +37,36 @@ static PyObject *take_raised(void)
     return value;
 }
 
-void kt_python_run(void *callable)
+/* Calls a Python callable and drops its result. The owner of the callable may drop its reference as soon as
+ * the call has had its effect. */
+static void call_and_drop(PyObject *callable)
 {
-    if (!Py_IsInitialized()) {
-        return; /* a daemon thread that first runs after the interpreter's end */
-    }
-    struct entry entry = enter();
-    /* The owner may drop its reference as soon as the call has had its effect. */
-    Py_INCREF((PyObject *)callable);
+    Py_INCREF(callable);
     discard_result(PyObject_CallNoArgs(callable), callable);
-    Py_DECREF((PyObject *)callable);
-    leave(entry); /* deletes the thread state, unless it is kept */
+    Py_DECREF(callable);
 }
 
-void kt_python_task(void *callable)
+void kt_python_task(void *callable, kt_interpreter *interpreter)
 {
-    if (can_enter()) {
-        keep_thread_state();
-        kt_python_run(callable);
+    if (kt__can_enter(interpreter)) {
+        kt__keep_state(interpreter);
+        struct kt__entry entry = kt__enter(interpreter);
+        call_and_drop(callable);
+        kt__leave(entry);
     }
 }
 
-int32_t kt_python_initializer(void *callable)
+int32_t kt_python_initializer(void *callable, kt_interpreter *interpreter)
 {
-    if (!can_enter()) {
+    if (!kt__can_enter(interpreter)) {
         return 0;
     }
-    keep_thread_state();
-    struct entry entry = enter();
+    kt__keep_state(interpreter);
+    struct kt__entry entry = kt__enter(interpreter);
     PyObject *result = PyObject_CallNoArgs(callable);
     int32_t failed = !result;
     discard_result(result, callable);
-    leave(entry);
+    kt__leave(entry);
     return failed;
 }
 
@@ -211,20 +82,22 @@ static void keep_first_error(PyObject *body)
     Py_DECREF(raised);
 }
 
-int32_t kt_python_chunk(int64_t begin, int64_t end, void *body)
+int32_t kt_python_chunk(int64_t begin, int64_t end, void *body, kt_interpreter *interpreter,
+                        int32_t is_unsigned)
 {
-    if (!can_enter()) {
+    if (!kt__can_enter(interpreter)) {
         return 1;
     }
-    keep_thread_state();
-    struct entry entry = enter();
-    PyObject *result = PyObject_CallFunction(body, "LL", (long long)begin, (long long)end);
+    kt__keep_state(interpreter);
+    struct kt__entry entry = kt__enter(interpreter);
+    PyObject *result =
+        PyObject_CallFunction(body, is_unsigned ? "KK" : "LL", (long long)begin, (long long)end);
     int32_t stops = !result;
     if (stops) {
         keep_first_error(body);
     }
     Py_XDECREF(result);
-    leave(entry);
+    kt__leave(entry);
     return stops;
 }
 
@@ -234,7 +107,7 @@ static _Thread_local PyObject *raised_list;
 /* Runs the handlers of pending signals. It does so on the main thread only; other threads have none. */
 static int handler_raises(void)
 {
-    struct entry entry = enter();
+    struct kt__entry entry = kt__enter(NULL);
     int raises = PyErr_CheckSignals() < 0;
     if (raises) {
         PyObject *raised = take_raised();
@@ -243,17 +116,57 @@ static int handler_raises(void)
         }
         Py_DECREF(raised);
     }
-    leave(entry);
+    kt__leave(entry);
     return raises;
+}
+
+/* A copy of the loop that has failed last on this thread, and the Python body of the loop that runs. */
+static _Thread_local kt_loop failed_loop;
+static _Thread_local PyObject *running_body;
+
+/* Moves a body's first exception to `raised_list`, if the loop has failed by it. Drops it otherwise: it is
+ * not the next run's. */
+static void take_error(int rc)
+{
+    PyObject *body = running_body, *error = PyObject_GetAttrString(body, "error");
+    int taken = error && PyObject_SetAttrString(body, "error", Py_None) == 0;
+    if (!taken || (error != Py_None && rc == -EIO && PyList_Append(raised_list, error) < 0)) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(error);
+}
+
+static void keep_failure(const kt_loop *loop, int rc)
+{
+    memcpy(&failed_loop, loop, offsetof(kt_loop, phase)); /* without `claimed`, which others look at */
+    kt_interpreter *interpreter =
+        (kt_interpreter *)(uintptr_t)loop->call.integers[3]; /* of kt_python_chunk */
+    if (running_body && kt__can_enter(interpreter)) {
+        struct kt__entry entry = kt__enter(interpreter);
+        take_error(rc);
+        kt__leave(entry);
+    }
+}
+
+const kt_loop *kt_python_failed_loop(void)
+{
+    return &failed_loop;
+}
+
+int kt_python_run_body(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, void *raised, void *body)
+{
+    PyObject *outer_list = raised_list, *outer_body = running_body; /* a handler or a chunk may run a loop */
+    raised_list = raised;
+    running_body = body;
+    int rc = kt_pool_run_to_end(pool, loop, timeout_ns, handler_raises, keep_failure);
+    raised_list = outer_list;
+    running_body = outer_body;
+    return rc;
 }
 
 int kt_python_run_loop(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, void *raised)
 {
-    PyObject *outer = raised_list; /* a handler or a chunk may run a loop, too */
-    raised_list = raised;
-    int rc = kt_pool_run_to_end(pool, loop, timeout_ns, handler_raises);
-    raised_list = outer;
-    return rc;
+    return kt_python_run_body(pool, loop, timeout_ns, raised, NULL);
 }
 
 void kt_python_free(kt_thread **place)
@@ -263,17 +176,19 @@ void kt_python_free(kt_thread **place)
 
 void kt_python_keep(void *object)
 {
-    struct entry entry = enter(); /* cffi has released the GIL for this call */
+    struct kt__entry entry = kt__enter(NULL); /* cffi has released the GIL for this call */
     Py_INCREF((PyObject *)object);
-    leave(entry);
+    kt__leave(entry);
 }
 
 void kt_python_pool_free(void *keep, kt_pool **place)
 {
     (void)keep;
+    kt__deadline deadline = kt__deadline_after(1000000000);
     int rc = *place ? -EINTR : 0;
     while (rc == -EINTR) { /* continue after a signal */
-        rc = kt_pool_quiesce(*place, 1000000000);
+        int64_t left = deadline - kt__now();
+        rc = kt_pool_quiesce(*place, left > 0 ? left : 0);
     }
     if (rc == 0) {
         kt_pool_free(*place);
@@ -299,7 +214,7 @@ static _Noreturn void run_child(PyObject *callable)
 
 int kt_python_fork(kt_process *process, const kt_process_spec *spec, kt_failure *failure, void *callable)
 {
-    struct entry entry = enter();
+    struct kt__entry entry = kt__enter(NULL);
     PyOS_BeforeFork();
     int rc = kt_process_fork(process, spec, failure);
     if (rc == KT_IN_CHILD) {
@@ -307,6 +222,6 @@ int kt_python_fork(kt_process *process, const kt_process_spec *spec, kt_failure 
         run_child(callable);
     }
     PyOS_AfterFork_Parent();
-    leave(entry);
+    kt__leave(entry);
     return rc;
 }

@@ -153,8 +153,12 @@ bool kt__await_run(struct kt_thread *thread)
     kt__deadline deadline = kt__deadline_after(atomic_load_explicit(&park_timeout_ns, memory_order_relaxed));
     for (;;) {
         uint32_t run = atomic_load_explicit(&thread->run, memory_order_acquire);
-        if (run == KT_RUN_ACTIVE || run == KT_RUN_DISMISSED) {
-            return run == KT_RUN_ACTIVE;
+        if (run == KT_RUN_DISMISSED) {
+            return false;
+        }
+        if (run == KT_RUN_ACTIVE) {
+            kt__set_signals(thread->signals, NULL);
+            return true;
         }
         if (kt__futex_wait(&thread->run, run, KT_FUTEX_PRIVATE, deadline) == -ETIMEDOUT) {
             if (retire(thread)) {

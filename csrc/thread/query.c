@@ -6,9 +6,25 @@
 #include "thread/thread.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <time.h>
 
 enum { PIDFD_THREAD_FLAG = O_EXCL };
+
+/* libc keeps the start routine and its argument in the descriptor. Of the engine's threads these are
+ * kt__thread_main and the record. */
+kt_thread *kt_thread_of(uintptr_t ident)
+{
+    void *(*routine)(void *);
+    struct kt_thread *thread;
+    size_t offset = kt__libc.found.start_routine_offset;
+    if (!ident || !offset) {
+        return NULL;
+    }
+    memcpy(&routine, (const char *)ident + offset, sizeof routine);
+    memcpy(&thread, (const char *)ident + offset + sizeof routine, sizeof thread);
+    return routine == kt__thread_main && thread->ident == ident ? thread : NULL;
+}
 
 int kt_thread_alive(const kt_thread *thread)
 {

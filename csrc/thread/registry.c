@@ -63,13 +63,20 @@ static void remove_from_all(struct kt_thread *thread)
     }
 }
 
-int kt__thread_new(size_t stack_size, struct kt_thread **out)
+static int take_stack(const kt_spec *spec, struct kt__stack **stack)
+{
+    size_t usable = spec->stack_size ? spec->stack_size : KT_STACK_DEFAULT;
+    return spec->stack ? kt__stack_borrow(spec->stack, spec->stack_size, stack)
+                       : kt__stack_take(usable + kt__descriptor_room(&kt__libc), spec->guard_size, stack);
+}
+
+int kt__thread_new(const kt_spec *spec, struct kt_thread **out)
 {
     int rc = -ENOMEM;
     kt__lock();
     struct kt_thread *thread = take_record();
     if (thread) {
-        rc = kt__stack_take(stack_size, &thread->stack);
+        rc = take_stack(spec, &thread->stack);
         if (rc < 0) {
             give_record(thread);
         } else {
@@ -95,6 +102,7 @@ void kt__thread_recycle(struct kt_thread *thread)
     if (thread->descriptor) {
         kt__descriptor_drop(&kt__libc, thread->descriptor);
     }
+    thread->ident = 0; /* kt_thread_of finds it no more */
     kt__images_drop(thread->images);
     remove_from_all(thread);
     kt__stack_give(thread->stack);

@@ -94,16 +94,30 @@ static bool restore_inherited(const struct kt__inherited *wanted)
     return kt__inherited_equal(&now, wanted);
 }
 
+/* Blocks signals until the next run. Returns false when a signal is pending that the run had blocked. It may
+ * have been sent to this thread alone, and then it must not reach the next run. */
+static bool block_signals(void)
+{
+    kt__signals blocked, pending = 0;
+    kt__set_signals(kt__parked_signals, &blocked);
+    if (blocked) {
+        syscall(SYS_rt_sigpending, &pending, sizeof pending);
+    }
+    return !pending;
+}
+
 bool kt__thread_reset(struct kt_thread *thread)
 {
     run_destructors();
+    if (!block_signals()) {
+        return false; /* the thread ends, so that the kernel discards the pending signal */
+    }
     if (holds_robust_mutex()) {
         return false; /* the thread ends, so that the kernel marks the mutex */
     }
     if (!kt__images_restore(thread->images)) {
         return false;
     }
-    kt__set_signals(kt__thread_signals, NULL);
     pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
     pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, NULL);
     uselocale(LC_GLOBAL_LOCALE);

@@ -9,6 +9,7 @@
 
 struct check {
     const int *starter_errno;
+    kt__signals starter_signals;
     pthread_key_t key;
     bool key_destroyed;
     int rc;             /* 0, or an error; with -ENOTSUP `failed` is its name */
@@ -61,6 +62,7 @@ static void run_checks(struct check *check)
         {toupper('k') == 'K' ? 0 : -ENOTSUP, "self-check: locale tables"},
         {check_stack(), "self-check: stack bounds"},
         {-pthread_setspecific(check->key, check), "self-check: thread-specific data"},
+        {kt__blocked_signals() == check->starter_signals ? 0 : -ENOTSUP, "self-check: signal mask"},
     };
     check->rc = 0;
     for (size_t i = 0; i < sizeof results / sizeof results[0] && check->rc == 0; i++) {
@@ -93,7 +95,8 @@ static void start_and_check(struct check *check)
  * made now. */
 static int self_check(const char **missing)
 {
-    struct check check = {.starter_errno = &errno};
+    struct check check = {.starter_errno = &errno,
+                          .starter_signals = kt__inheritable_signals(kt__blocked_signals())};
     if (pthread_key_create(&check.key, destroy_key) != 0) {
         return -EAGAIN;
     }

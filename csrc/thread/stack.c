@@ -7,7 +7,8 @@
  * So a hundred thousand threads need only a few mappings. Guards are page table markers (MADV_GUARD_INSTALL),
  * which split no mapping. Where the kernel does not support them, mprotect makes the guards, at the cost of
  * two mappings a stack. A freed stack goes to the hot list, and keeps its pages for the next thread. Beyond
- * HOT_LIMIT stacks it goes to the cold list, and its pages go back to the kernel. */
+ * HOT_LIMIT stacks it goes to the cold list, and its pages go back to the kernel. Beyond FREE_LIMIT bytes of
+ * cold stacks the slabs that have no stack in use are unmapped. */
 #include "thread/stack.h"
 
 #include "base/kernel_features.h"
@@ -30,18 +31,20 @@
 #endif
 
 enum {
-    GUARD_SIZE = 16384,
     SLAB_SIZE = 16 << 20,
     HOT_LIMIT = 64,
-    TRIM_EVERY = 16,      /* after so many uses the lower pages of a stack go back to the kernel */
-    KEEP_RESIDENT = 65536 /* bytes at the top, which the frames of every thread use */
+    TRIM_EVERY = 16,       /* after so many uses the lower pages of a stack go back to the kernel */
+    KEEP_RESIDENT = 65536, /* bytes at the top, which the frames of every thread use */
+    FREE_LIMIT = 512 << 20 /* bytes of address space */
 };
 
 struct class
 {
-    size_t size; /* of each stack */
+    size_t size;  /* of each stack */
+    size_t guard; /* bytes below each stack */
     struct kt__stack *hot, *cold;
-    size_t hot_count;
+    size_t hot_count, cold_count;
+    size_t trim_at; /* the number of cold stacks at which slabs are unmapped */
     struct kt__slab *slabs;
     struct class *next;
 };
@@ -71,14 +74,14 @@ static size_t round_up(size_t size, size_t step)
     return (size + step - 1) / step * step;
 }
 
-static size_t guard_size(void)
+static size_t round_up_guard(size_t size)
 {
-    return round_up(GUARD_SIZE, page_size());
+    return round_up(size > KT_GUARD_DEFAULT ? size : KT_GUARD_DEFAULT, page_size());
 }
 
 static size_t slot_size(const struct class *class)
 {
-    return guard_size() + class->size + KT_ALTSTACK_SIZE;
+    return class->guard + class->size + KT_ALTSTACK_SIZE;
 }
 
 /* Eight size classes for each power of two: little memory is wasted, and the classes are few whatever sizes
@@ -92,17 +95,26 @@ static size_t class_size(size_t size)
     return round_up(size, step);
 }
 
-static struct class *class_for(size_t size)
+/* When the next trim is due. Each one looks at all slabs: the number of cold stacks has doubled by then. */
+static size_t trim_at(const struct class *class)
+{
+    size_t limit = FREE_LIMIT / slot_size(class) + 1;
+    return class->cold_count * 2 > limit ? class->cold_count * 2 : limit;
+}
+
+static struct class *class_for(size_t size, size_t guard)
 {
     struct class **link = &classes;
     for (; *link; link = &(*link)->next) {
-        if ((*link)->size == size) {
+        if ((*link)->size == size && (*link)->guard == guard) {
             return *link;
         }
     }
     *link = calloc(1, sizeof **link);
     if (*link) {
         (*link)->size = size;
+        (*link)->guard = guard;
+        (*link)->trim_at = trim_at(*link);
     }
     return *link;
 }
@@ -135,10 +147,11 @@ static struct kt__slab *map_slab(struct class *class)
 
 static int install_guard(struct kt__stack *stack)
 {
-    char *guard = stack->low - guard_size();
+    size_t size = stack->slab->class->guard;
+    char *guard = stack->low - size;
     /* The kernel does not support light guards in locked memory (mlockall). */
-    bool light = !kt__lacks(KT_FEATURE_GUARD) && madvise(guard, guard_size(), KT_MADV_GUARD_INSTALL) == 0;
-    if (!light && mprotect(guard, guard_size(), PROT_NONE) < 0) {
+    bool light = !kt__lacks(KT_FEATURE_GUARD) && madvise(guard, size, KT_MADV_GUARD_INSTALL) == 0;
+    if (!light && mprotect(guard, size, PROT_NONE) < 0) {
         return -ENOMEM; /* the process has max_map_count mappings */
     }
     stack->guarded = true;
@@ -156,7 +169,7 @@ static struct kt__stack *carve(struct class *class)
     }
     size_t index = slab->carved++;
     struct kt__stack *stack = &slab->stacks[index];
-    stack->low = slab->memory + index * slot_size(class) + guard_size();
+    stack->low = slab->memory + index * slot_size(class) + class->guard;
     stack->size = class->size;
     stack->slab = slab;
     return stack;
@@ -177,20 +190,28 @@ static struct kt__stack *pop(struct kt__stack **list)
     return stack;
 }
 
-int kt__stack_take(size_t size, struct kt__stack **out)
+static void push_cold(struct class *class, struct kt__stack *stack)
 {
-    struct class *class = class_for(class_size(size));
+    push(&class->cold, stack);
+    class->cold_count++;
+}
+
+int kt__stack_take(size_t size, size_t guard, struct kt__stack **out)
+{
+    struct class *class = class_for(class_size(size), round_up_guard(guard));
     if (!class) {
         return -ENOMEM;
     }
     struct kt__stack *stack = pop(&class->hot);
     if (stack) {
         class->hot_count--;
-    } else if (!(stack = pop(&class->cold)) && !(stack = carve(class))) {
+    } else if ((stack = pop(&class->cold))) {
+        class->cold_count--;
+    } else if (!(stack = carve(class))) {
         return -ENOMEM;
     }
     if (!stack->guarded && install_guard(stack) < 0) {
-        push(&class->cold, stack);
+        push_cold(class, stack);
         return -ENOMEM;
     }
     VALGRIND_MAKE_MEM_UNDEFINED(stack->low, stack->size);
@@ -201,26 +222,16 @@ int kt__stack_take(size_t size, struct kt__stack **out)
     return 0;
 }
 
-void kt__stack_give(struct kt__stack *stack)
+int kt__stack_borrow(void *low, size_t size, struct kt__stack **out)
 {
-    struct class *class = stack->slab->class;
-    stack->taken = false;
-    stack->slab->taken--;
-    if (class->hot_count >= HOT_LIMIT) {
-        madvise(stack->low, stack->size + KT_ALTSTACK_SIZE, MADV_DONTNEED);
-        push(&class->cold, stack);
-        return;
+    struct kt__stack *stack = calloc(1, sizeof *stack);
+    if (!stack) {
+        return -ENOMEM;
     }
-    /* A deep recursion must not keep its pages for ever, but a system call for each thread would cost too
-     * much. */
-    if (++stack->uses == TRIM_EVERY) {
-        stack->uses = 0;
-        if (stack->size > KEEP_RESIDENT) {
-            madvise(stack->low, stack->size - KEEP_RESIDENT, MADV_DONTNEED);
-        }
-    }
-    push(&class->hot, stack);
-    class->hot_count++;
+    stack->low = low;
+    stack->size = size;
+    *out = stack;
+    return 0;
 }
 
 char *kt__stack_altstack(const struct kt__stack *stack)
@@ -238,7 +249,7 @@ static void unmap(struct kt__slab *slab)
 static void trim_class(struct class *class)
 {
     class->hot = class->cold = NULL;
-    class->hot_count = 0;
+    class->hot_count = class->cold_count = 0;
     struct kt__slab **link = &class->slabs;
     while (*link) {
         struct kt__slab *slab = *link;
@@ -251,11 +262,41 @@ static void trim_class(struct class *class)
             struct kt__stack *stack = &slab->stacks[i];
             if (!stack->taken) {
                 madvise(stack->low, stack->size + KT_ALTSTACK_SIZE, MADV_DONTNEED);
-                push(&class->cold, stack);
+                push_cold(class, stack);
             }
         }
         link = &slab->next;
     }
+    class->trim_at = trim_at(class);
+}
+
+void kt__stack_give(struct kt__stack *stack)
+{
+    if (!stack->slab) {
+        free(stack);
+        return;
+    }
+    struct class *class = stack->slab->class;
+    stack->taken = false;
+    stack->slab->taken--;
+    if (class->hot_count >= HOT_LIMIT) {
+        madvise(stack->low, stack->size + KT_ALTSTACK_SIZE, MADV_DONTNEED);
+        push_cold(class, stack);
+        if (class->cold_count >= class->trim_at) {
+            trim_class(class);
+        }
+        return;
+    }
+    /* A deep recursion must not keep its pages for ever, but a system call for each thread would cost too
+     * much. */
+    if (++stack->uses == TRIM_EVERY) {
+        stack->uses = 0;
+        if (stack->size > KEEP_RESIDENT) {
+            madvise(stack->low, stack->size - KEEP_RESIDENT, MADV_DONTNEED);
+        }
+    }
+    push(&class->hot, stack);
+    class->hot_count++;
 }
 
 void kt__stack_trim(void)

@@ -19,18 +19,23 @@ struct kt__slab;
 struct kt__stack {
     char *low;             /* lowest usable byte; the guard lies below */
     size_t size;           /* bytes from low to the top: stack, TLS and descriptor */
-    struct kt__slab *slab; /* the slab that contains it */
+    struct kt__slab *slab; /* the slab that contains it; NULL for the caller's memory */
     struct kt__stack *next;
     unsigned char uses; /* since its lower pages were last given back */
     bool guarded;
     bool taken;
 };
 
-/* Takes a stack of at least `size` bytes; its contents are undefined. Returns 0 or -ENOMEM. */
-int kt__stack_take(size_t size, struct kt__stack **stack);
+/* Takes a stack of at least `size` bytes above a guard of at least `guard` bytes; its contents are undefined.
+ * Returns 0 or -ENOMEM. */
+int kt__stack_take(size_t size, size_t guard, struct kt__stack **stack);
+
+/* A stack in the caller's memory, without a guard, for kt__stack_give later. Returns 0 or -ENOMEM. */
+int kt__stack_borrow(void *low, size_t size, struct kt__stack **stack);
+
 void kt__stack_give(struct kt__stack *stack);
 
-/* The KT_ALTSTACK_SIZE bytes above the stack, which belong to it. */
+/* The KT_ALTSTACK_SIZE bytes above the stack, which belong to it unless it is the caller's memory. */
 char *kt__stack_altstack(const struct kt__stack *stack);
 
 /* Gives the memory of all free stacks back to the kernel. */

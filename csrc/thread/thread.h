@@ -27,6 +27,8 @@
  * `claim`: which thread recycles the record.
  *
  *     OWNER --kt_thread_join--> JOINING --> JOINED             compare-and-swap; back to OWNER at a timeout
+ *       |                                     |                or a cancellation; JOINED from the start with
+ *       |                                     |                KT_OPTION_DETACHED, which the starter frees
  *       |                                     |
  *       +-------------------------------------+--> recycled    kt_thread_free, if `word` is 0
  *       |                                     |
@@ -121,10 +123,12 @@ struct kt_thread {
     uint32_t options;
     size_t stack_size; /* usable bytes, as requested */
     int32_t nice;
+    int32_t policy, priority;
     uint32_t cpus_size;
     const uint64_t *cpus; /* the starter's memory, valid until `setup` is settled */
     bool reused;
-    char name[16]; /* "" to keep the inherited name */
+    kt__signals signals; /* the mask that the thread gets; backend pthread: set by libc on a new thread */
+    char name[16];       /* "" to keep the inherited name */
     struct kt__stack *stack;
     char *descriptor;               /* with the clone backends */
     struct kt__inherited inherited; /* reusable threads: the values when the first run began */
@@ -132,6 +136,7 @@ struct kt_thread {
 
     /* The thread writes these; others read them once it has ended. */
     kt_call call;
+    bool returned;  /* false while the call runs, and when pthread_exit or a cancellation has ended it */
     int64_t cpu_ns; /* of the run; -1 if not recorded */
 
     /* The engine's lock guards these. */
@@ -192,7 +197,7 @@ void kt__bare_main(void *thread);
 /* registry.c: the list of all threads, their records and their ends. */
 
 /* Takes a record with a stack, and adds it to the list of all threads. Returns 0 or -ENOMEM. */
-int kt__thread_new(size_t stack_size, struct kt_thread **thread);
+int kt__thread_new(const kt_spec *spec, struct kt_thread **thread);
 
 /* Recycles the record of a thread that has ended or was never started. */
 void kt__thread_recycle(struct kt_thread *thread);
@@ -200,7 +205,8 @@ void kt__thread_recycle(struct kt_thread *thread);
 /* Makes the engine recycle the thread once it has ended. The caller holds the lock. */
 void kt__thread_abandon(struct kt_thread *thread);
 
-/* Recycle abandoned threads that have ended: a few of them, or all. */
+/* Recycle abandoned threads that have ended: a few of them, or all. An owner that frees the handle of a
+ * thread at its end or later leaves it to a later start, to kt_trim, or to the end of another such thread. */
 void kt__reap_some(void);
 void kt__reap_all(void);
 size_t kt__abandoned_count(void);

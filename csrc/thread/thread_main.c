@@ -40,6 +40,10 @@ static int apply_settings(const struct kt_thread *thread)
     if (thread->options & KT_OPTION_NICE && setpriority(PRIO_PROCESS, 0, thread->nice) < 0) {
         return -errno;
     }
+    struct sched_param priority = {.sched_priority = thread->priority};
+    if (thread->options & KT_OPTION_SCHEDULE && sched_setscheduler(0, thread->policy, &priority) < 0) {
+        return -errno;
+    }
     return 0;
 }
 
@@ -68,6 +72,7 @@ static void run_call(struct kt_thread *thread)
     bool timed = thread->options & KT_OPTION_CPU_TIME;
     int64_t begin = timed && thread->reused ? cpu_time_now() : 0;
     kt_call_run(&thread->call);
+    thread->returned = true;
     if (timed) {
         thread->cpu_ns = cpu_time_now() - begin;
     }
@@ -124,6 +129,15 @@ static int32_t own_tid(const struct kt_thread *thread)
                               : (int32_t)syscall(SYS_gettid);
 }
 
+/* Threads without an owner that end together recycle each other: a later start may never come. A thread that
+ * has an owner takes no lock here (base/fork.h). */
+static void reap_others(const struct kt_thread *thread)
+{
+    if (atomic_load_explicit(&thread->claim, memory_order_relaxed) == KT_CLAIM_ABANDONED) {
+        kt__reap_some();
+    }
+}
+
 void *kt__thread_main(void *argument)
 {
     struct kt_thread *thread = argument;
@@ -132,9 +146,13 @@ void *kt__thread_main(void *argument)
         atomic_store_explicit(&thread->ident, (uintptr_t)pthread_self(), memory_order_relaxed);
         set_clear_address(thread);
     }
+    if (thread->descriptor && !kt__libc.found.signal_mask_offset) {
+        kt__set_signals(thread->signals, NULL); /* libc has set the template's */
+    }
     annotate_end(thread);
     if (!kt__reusable(thread)) {
         run_call(thread);
+        reap_others(thread);
         return NULL;
     }
     kt__inherited_get(&thread->inherited);
@@ -150,4 +168,5 @@ void kt__bare_main(void *argument)
 {
     struct kt_thread *thread = argument;
     kt__call_without_libc(&thread->call);
+    thread->returned = true;
 }

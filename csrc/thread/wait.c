@@ -1,6 +1,7 @@
 /* Waiting for threads to end. */
 #include "base/kernel_features.h"
 #include "base/fork.h"
+#include "libc/descriptor.h"
 #include "thread/thread.h"
 
 enum {
@@ -42,6 +43,53 @@ static int wait_until(struct kt_thread *thread, kt__deadline deadline)
     return end.expected == 0 ? 0 : rc;
 }
 
+/* libc cancels a thread in a system call that is not its own only while cancellation is asynchronous. So it
+ * is for this system call alone. */
+static int sleep_cancellable(const struct kt__await *end, kt__deadline deadline)
+{
+    int type;
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+    int rc = kt__futex_wait(end->word, end->expected, end->key, deadline);
+    pthread_setcanceltype(type, NULL);
+    return rc;
+}
+
+static int sleep_until_end(struct kt_thread *thread, kt__deadline deadline)
+{
+    struct kt__await end;
+    int rc = 0;
+    while ((end = kt__end_of(thread)).expected != 0 && rc == 0) {
+        rc = sleep_cancellable(&end, deadline);
+    }
+    return end.expected == 0 ? 0 : rc;
+}
+
+static void give_up_join(void *argument)
+{
+    struct kt_thread *thread = argument;
+    end_wait(thread);
+    atomic_store(&thread->claim, KT_CLAIM_OWNER);
+}
+
+/* As wait_until, for a thread that the caller is joining. */
+static int join_until(struct kt_thread *thread, kt__deadline deadline)
+{
+    volatile int rc; /* pthread_cleanup_push may call setjmp */
+    begin_wait(thread);
+    pthread_cleanup_push(give_up_join, thread);
+    rc = sleep_until_end(thread, deadline);
+    pthread_cleanup_pop(0);
+    end_wait(thread);
+    return rc;
+}
+
+static void *exit_value_of(const struct kt_thread *thread)
+{
+    return thread->returned || !kt__libc.found.result_offset
+               ? (void *)(uintptr_t)thread->call.result
+               : kt__descriptor_result(&kt__libc, (const char *)thread->ident);
+}
+
 static void fill_in(const struct kt_thread *thread, kt_outcome *outcome)
 {
     *outcome = (kt_outcome){.result = thread->call.result,
@@ -50,16 +98,19 @@ static void fill_in(const struct kt_thread *thread, kt_outcome *outcome)
                             .ident = thread->ident,
                             .cpu_ns = thread->cpu_ns,
                             .flags = thread->flags,
-                            .reused = thread->reused};
+                            .reused = thread->reused,
+                            .exit_value = exit_value_of(thread)};
 }
 
-int kt_thread_wait(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
+/* Waits with wait_until or join_until. */
+static int wait_with(int (*until)(struct kt_thread *, kt__deadline), kt_thread *thread, int64_t timeout_ns,
+                     kt_outcome *outcome)
 {
     int rc = 0;
     if (!kt__ended(thread)) {
         rc = is_self(thread)   ? -EDEADLK
              : timeout_ns == 0 ? -ETIMEDOUT
-                               : wait_until(thread, kt__deadline_after(timeout_ns));
+                               : until(thread, kt__deadline_after(timeout_ns));
     }
     if (rc == 0 && outcome) {
         fill_in(thread, outcome);
@@ -67,7 +118,13 @@ int kt_thread_wait(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
     return rc;
 }
 
-int kt_thread_join(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
+int kt_thread_wait(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
+{
+    return wait_with(wait_until, thread, timeout_ns, outcome);
+}
+
+static int join_with(int (*until)(struct kt_thread *, kt__deadline), kt_thread *thread, int64_t timeout_ns,
+                     kt_outcome *outcome)
 {
     int32_t owner = KT_CLAIM_OWNER;
     if (is_self(thread) && !kt__ended(thread)) {
@@ -76,9 +133,19 @@ int kt_thread_join(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
     if (!atomic_compare_exchange_strong(&thread->claim, &owner, KT_CLAIM_JOINING)) {
         return -EINVAL;
     }
-    int rc = kt_thread_wait(thread, timeout_ns, outcome);
+    int rc = wait_with(until, thread, timeout_ns, outcome);
     atomic_store(&thread->claim, rc == 0 ? KT_CLAIM_JOINED : KT_CLAIM_OWNER);
     return rc;
+}
+
+int kt_thread_join(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
+{
+    return join_with(wait_until, thread, timeout_ns, outcome);
+}
+
+int kt_thread_join_cancellable(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
+{
+    return join_with(join_until, thread, timeout_ns, outcome);
 }
 
 static int first_ended(kt_thread *const *threads, size_t count)
@@ -145,7 +212,9 @@ void kt_thread_free(kt_thread *thread)
     if (!thread) {
         return;
     }
-    if (!kt__alive(thread)) {
+    /* Another thread may have got the handle, and seen the end, before the starter is done with the record.
+     */
+    if (!kt__alive(thread) && !atomic_load_explicit(&thread->starting, memory_order_acquire)) {
         kt__thread_recycle(thread);
         return;
     }
@@ -159,7 +228,8 @@ void kt_thread_free(kt_thread *thread)
 
 int kt_thread_detach(kt_thread *thread)
 {
-    if (atomic_load(&thread->claim) != KT_CLAIM_OWNER) {
+    int32_t owner = KT_CLAIM_OWNER; /* only one of several threads detaches it */
+    if (!atomic_compare_exchange_strong(&thread->claim, &owner, KT_CLAIM_JOINED)) {
         return -EINVAL;
     }
     kt_thread_free(thread);

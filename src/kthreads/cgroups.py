@@ -34,11 +34,11 @@ class Cgroup(NamedTuple):
         ]
 
 
-def memberships() -> list[Cgroup]:
-    """The cgroups of this process in the hierarchies that are mounted."""
+def memberships(pid: int | None = None) -> list[Cgroup]:
+    """The cgroups of this process, or of another, in the hierarchies that are mounted."""
     mounts = _mounts()
     found = []
-    for names, path in _MEMBERSHIP.findall(procfs.read("/proc/self/cgroup")):
+    for names, path in _MEMBERSHIP.findall(procfs.read(f"/proc/{pid or 'self'}/cgroup")):
         controllers = frozenset(filter(None, names.split(",")))
         mount = next((point for of, point in mounts if controllers <= of and bool(controllers) == bool(of)), None)
         if mount is not None:
@@ -46,9 +46,9 @@ def memberships() -> list[Cgroup]:
     return found
 
 
-def of_version_2() -> Cgroup | None:
-    """The cgroup of version 2; None where its hierarchy is not mounted."""
-    return next((each for each in memberships() if not each.controllers), None)
+def of_version_2(pid: int | None = None) -> Cgroup | None:
+    """The cgroup of version 2, of this process or of another; None where its hierarchy is not mounted."""
+    return next((each for each in memberships(pid) if not each.controllers), None)
 
 
 def _mounts() -> list[tuple[frozenset[str], Path]]:

@@ -8,6 +8,10 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 __all__ = [
+    "BuildCacheError",
+    "CompileError",
+    "CompilerNotFoundError",
+    "DeclarationError",
     "FlagError",
     "KThreadsError",
     "LibcError",
@@ -17,6 +21,10 @@ __all__ = [
     "LoopTimeoutError",
     "NamespaceError",
     "NativeError",
+    "ProcessBlockingError",
+    "ProcessFileExistsError",
+    "ProcessIsADirectoryError",
+    "ProcessNotADirectoryError",
     "ProcessNotFoundError",
     "ProcessPermissionError",
     "ProcessStartError",
@@ -60,7 +68,7 @@ class ThreadLimitError(KThreadsError, OSError, RuntimeError):
     """The kernel refused to create another thread (EAGAIN). The message names the limits and how much of each is used."""
 
 
-class ThreadMemoryError(KThreadsError, MemoryError):
+class ThreadMemoryError(KThreadsError, MemoryError, RuntimeError):
     """There is not enough memory for another thread, or the limit on mappings is reached (ENOMEM)."""
 
 
@@ -99,7 +107,7 @@ class ProcessStateError(KThreadsError, RuntimeError):
 class ProcessStartError(KThreadsError, OSError):
     """A child process ended before its program or function started. The message names the step that failed.
 
-    Two subclasses are also a FileNotFoundError and a PermissionError, as `subprocess` raises them.
+    Its subclasses are also the subclass of OSError for the errno value, such as FileNotFoundError, as `subprocess` raises it.
 
     Attributes:
         step: the step that failed, such as "mount on /proc".
@@ -119,6 +127,53 @@ class ProcessNotFoundError(ProcessStartError, FileNotFoundError):
 
 class ProcessPermissionError(ProcessStartError, PermissionError):
     """A step was not permitted (EACCES, EPERM)."""
+
+
+class ProcessFileExistsError(ProcessStartError, FileExistsError):
+    """A file that a step makes exists already, and is another one (EEXIST)."""
+
+
+class ProcessNotADirectoryError(ProcessStartError, NotADirectoryError):
+    """A file that a step names is no folder; or a folder is to be mounted on another file, or the reverse (ENOTDIR)."""
+
+
+class ProcessIsADirectoryError(ProcessStartError, IsADirectoryError):
+    """A file that a step names is a folder (EISDIR)."""
+
+
+class ProcessBlockingError(ProcessStartError, BlockingIOError):
+    """A limit on processes is reached, for now (EAGAIN)."""
+
+
+class DeclarationError(KThreadsError, TypeError):
+    """A text is not the C declaration of a function, or not one that kthreads can read. The message says where."""
+
+
+class CompilerNotFoundError(KThreadsError, FileNotFoundError):
+    """There is no compiler for C or C++ source."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class CompileError(KThreadsError, ValueError):
+    """A compiler refused the source. The message has the compiler's own diagnostics, with their line numbers.
+
+    Attributes:
+        diagnostics: what the compiler wrote.
+        command: how it was called.
+    """
+
+    def __init__(self, diagnostics: str, command: str) -> None:
+        super().__init__(f"{diagnostics}\n(by the command: {command})")
+        self.diagnostics, self.command = diagnostics, command
+
+
+class BuildCacheError(KThreadsError, PermissionError):
+    """The folder of compiled libraries cannot be used: it cannot be made, or others could have written to it."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 class LibraryNotFoundError(KThreadsError, OSError):
@@ -241,10 +296,20 @@ def process_error(code: int, does: str, *, filename: object, path: str | None = 
     return error
 
 
+_OF_PROCESSES: tuple[type[ProcessStartError], ...] = (
+    ProcessNotFoundError,
+    ProcessPermissionError,
+    ProcessFileExistsError,
+    ProcessNotADirectoryError,
+    ProcessIsADirectoryError,
+    ProcessBlockingError,
+)
+
+
 def _process_error_kind(code: int) -> type[ProcessStartError]:
-    if code == errno.ENOENT:
-        return ProcessNotFoundError
-    return ProcessPermissionError if code in (errno.EACCES, errno.EPERM) else ProcessStartError
+    of_python = type(OSError(code, ""))  # Python knows which of its classes an errno value has
+    fitting = (kind for kind in _OF_PROCESSES if of_python is not OSError and issubclass(kind, of_python))
+    return next(fitting, ProcessStartError)
 
 
 def raise_for(code: int, doing: str) -> NoReturn:

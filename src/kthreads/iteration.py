@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-__all__ = ["carry_through", "for_each", "snapshot"]
+__all__ = ["carry_through", "contents", "for_each", "snapshot"]
 
 T = TypeVar("T")
 
@@ -18,6 +18,16 @@ def snapshot(items: Iterable[T]) -> list[T]:
             return list(items)
         except RuntimeError:
             continue
+
+
+def contents(view: Iterable[T]) -> list[T]:
+    """The keys or values of a dict, for the hooks of a forked child.
+
+    On a free-threaded build each dict has a lock. A thread of the parent that waited for it may have been given it just before
+    the fork, and in the child nobody ever gives it back. The iterator of a dict takes the lock only where it must; list(),
+    copy() and get() always do. So a hook reads by this function, and then puts a new dict in the place of the parent's.
+    """
+    return [each for each in view]  # noqa: C416 (list() takes the lock)
 
 
 def carry_through(action: Callable[[], object]) -> None:

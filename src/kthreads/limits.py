@@ -119,12 +119,13 @@ _most_default_workers: int | None = None
 
 def default_workers() -> int:
     """The number of workers of a pool that is created without one: `cpu_count()` unless a default is set."""
-    workers = _unlimited_default_workers()
-    return workers if _most_default_workers is None else min(workers, _most_default_workers)
+    workers, most = _unlimited_default_workers(), _most_default_workers
+    return workers if most is None else min(workers, most)
 
 
 def _unlimited_default_workers() -> int:
-    return min(cpu_count(), lib.KT_POOL_WORKERS_MAX) if _default_workers is None else _default_workers
+    default = _default_workers
+    return min(cpu_count(), lib.KT_POOL_WORKERS_MAX) if default is None else default
 
 
 def default_executor_workers() -> int:

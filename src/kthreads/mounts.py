@@ -1,5 +1,5 @@
 """What a process finds in its root: the mounts that `kthreads.Process` takes."""
 
-from kthreads.processes.mounts import Bind, Dev, Mount, Overlay, Proc, Sys, Tmpfs
+from kthreads.processes.mounts import Bind, Dev, Device, Directory, Mount, Overlay, Proc, Symlink, Sys, Tmpfs
 
-__all__ = ["Bind", "Dev", "Mount", "Overlay", "Proc", "Sys", "Tmpfs"]
+__all__ = ["Bind", "Dev", "Device", "Directory", "Mount", "Overlay", "Proc", "Symlink", "Sys", "Tmpfs"]

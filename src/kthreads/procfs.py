@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 __all__ = ["read"]
 
@@ -11,6 +10,7 @@ __all__ = ["read"]
 def read(path: str | os.PathLike[str]) -> str:
     """The text of a file, without white space at its ends; empty if it cannot be read."""
     try:
-        return Path(path).read_bytes().decode(errors="replace").strip()
+        with open(path, "rb") as file:
+            return file.read().decode(errors="replace").strip()
     except OSError:
         return ""

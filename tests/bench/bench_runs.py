@@ -1,12 +1,27 @@
-"""Runs of the benchmarks made up for tests."""
+"""Runs of the benchmarks made up for tests, and the modules that make pages of runs."""
 
 from __future__ import annotations
 
+import importlib
 import random
+import sys
+from pathlib import Path
+from types import ModuleType
 
 from kthreads.bench.measure import environment
 from kthreads.bench.model.run import Block, Run
 from kthreads.bench.model.suites import SUITES
+
+ROOT = Path(__file__).parents[2]
+
+
+def from_benchmarks(name: str) -> ModuleType:
+    """A module in the folder benchmarks."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
 
 
 def block(suite="create-join", peer="clone", samples=(10_000,), **fields):
@@ -20,7 +35,7 @@ def full_run(scale=1.0, seed=0):
     run = Run(environment=environment.now())
     for suite in SUITES.values():
         for case in suite.cases(2):
-            for number, peer in enumerate(suite.peers, 1):
+            for number, peer in enumerate(suite.peers_of(case), 1):
                 for process in range(2):
                     for turn in range(3):
                         samples = [int(scale * 10_000 * number * chance.lognormvariate(0, 0.02)) for _ in range(20)]

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
-from pathlib import Path
 
 import pytest
-from bench_runs import block, full_run
+from bench_runs import ROOT, block, from_benchmarks, full_run
 
 from kthreads.bench.analysis import quantiles_file
 from kthreads.bench.analysis.summary import CURVE_END, RunSummary
 from kthreads.bench.model.json_file import FormatError
 from kthreads.bench.model.run import Run
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.any_python
 
 
 @pytest.fixture(scope="module")
 def results():
     """benchmarks/results.py."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        import results
-    finally:
-        sys.path.pop(0)
-    return results
+    return from_benchmarks("results")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kthreads.bench.measure import memory
+
+pytestmark = pytest.mark.any_python
 
 
 def test_a_mapping_that_is_touched_is_seen_as_memory():

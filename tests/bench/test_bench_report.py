@@ -16,6 +16,8 @@ from kthreads.bench.model.suites import SUITES, all_peers
 from kthreads.bench.output import looks, report, tables, units
 from kthreads.bench.output.axis import Axis
 
+pytestmark = pytest.mark.any_python
+
 
 @pytest.fixture(scope="module")
 def run():

@@ -8,6 +8,8 @@ import pytest
 
 from kthreads.bench.measure import shims
 
+pytestmark = pytest.mark.any_python
+
 
 def test_without_a_compiler_the_reason_is_told(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")

@@ -8,6 +8,8 @@ import pytest
 
 from kthreads.bench.measure import syscalls
 
+pytestmark = pytest.mark.any_python
+
 TRACE = """\
 100 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, -1, 0) = 0x7f
 100 write(-1, "kthreads bench", 14) = -1 EBADF (Bad file descriptor)

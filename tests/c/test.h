@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <kthreads/kthreads.h>
 
@@ -30,8 +31,9 @@
 
 enum { SECONDS_TO_HANG = 30 /* seconds after which a test in a child process counts as hanging */ };
 
-/* Runs a test in a child process, where nothing is known yet of libc and the kernel, and which may hang. */
-static inline void in_a_process(const char *name, void (*test)(void))
+/* Runs a part of a test in a child process, where nothing is known yet of libc and the kernel, and which may
+ * hang. */
+static inline void pass_in_a_process(const char *name, void (*test)(void))
 {
     int status;
     fflush(stdout);
@@ -47,6 +49,11 @@ static inline void in_a_process(const char *name, void (*test)(void))
                 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
         exit(1);
     }
+}
+
+static inline void in_a_process(const char *name, void (*test)(void))
+{
+    pass_in_a_process(name, test);
     printf("ok: %s\n", name);
 }
 
@@ -103,6 +110,12 @@ static inline int has_robust_lists(void)
     void *head;
     size_t size;
     return syscall(SYS_get_robust_list, 0, &head, &size) == 0;
+}
+
+static inline int is_under_valgrind(void)
+{
+    const char *preloaded = getenv("LD_PRELOAD");
+    return preloaded && strstr(preloaded, "valgrind");
 }
 
 /* ThreadSanitizer cannot start threads in the forked child of a process with threads, and qemu-user aborts

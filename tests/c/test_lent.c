@@ -116,6 +116,30 @@ static void tasks_beyond_the_queue_can_be_cancelled(void)
     kt_pool_free(pool);
 }
 
+static void tasks_that_came_after_the_last_thread_come_back_cancelled_when_the_pool_is_freed(void)
+{
+    kt_completions *completions;
+    CHECK(kt_completions_new(&completions) == 0);
+    kt_pool *pool = new_pool(1, 1, KT_POOL_UNBOUNDED);
+    kt_pool_close(pool);
+    CHECK(kt_pool_serve(pool, 1) == 0);
+    kt_task tasks[4];
+    for (int i = 0; i < 4; i++) {
+        tasks[i] = counting();
+        tasks[i].completions = i % 2 ? completions : NULL;
+        CHECK(submit(pool, &tasks[i]) == 1);
+    }
+    CHECK(kt_task_cancel(&tasks[3]) == 0);
+    kt_pool_free(pool);
+    kt_completions_wait(completions);
+    kt_task *first = NULL;
+    kt_completions_take(completions, &first);
+    CHECK(first == &tasks[1] && first->link == &tasks[3] && !first->link->link);
+    CHECK(kt_task_state_of(&tasks[0]) == KT_TASK_GONE && kt_task_state_of(&tasks[2]) == KT_TASK_GONE);
+    CHECK(kt_task_state_of(&tasks[1]) == KT_TASK_CANCELLED && atomic_load(&done) == 0);
+    kt_completions_free(completions);
+}
+
 static void many_threads_do_many_tasks_of_a_pool_with_a_small_queue(void)
 {
     static kt_task tasks[TASKS];
@@ -190,6 +214,7 @@ int main(void)
     RUN(a_bounded_queue_refuses_what_it_has_no_room_for);
     RUN(an_unbounded_queue_takes_all_and_keeps_their_order_while_it_is_served);
     RUN(tasks_beyond_the_queue_can_be_cancelled);
+    RUN(tasks_that_came_after_the_last_thread_come_back_cancelled_when_the_pool_is_freed);
     RUN(many_threads_do_many_tasks_of_a_pool_with_a_small_queue);
     RUN(a_task_that_forks_ends_the_service_in_the_child_where_another_has_its_place);
     RUN(bad_numbers_are_refused);

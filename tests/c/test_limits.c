@@ -238,8 +238,7 @@ static int may_fail_system_calls(void)
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
     return 0;
 #else
-    const char *preloaded = getenv("LD_PRELOAD");
-    return !(preloaded && strstr(preloaded, "valgrind")) && has_robust_lists();
+    return !is_under_valgrind() && has_robust_lists();
 #endif
 }
 

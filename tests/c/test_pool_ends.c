@@ -55,7 +55,7 @@ static void an_interrupted_loop_has_ended_when_the_call_returns(void)
     reset();
     atomic_store(&gate_is_open, true);
     kt_loop loop = endless();
-    CHECK(kt_pool_run_to_end(pool, &loop, -1, interrupts) == -EINTR);
+    CHECK(kt_pool_run_to_end(pool, &loop, -1, interrupts, NULL) == -EINTR);
     CHECK(atomic_load(&inside) == 0 && atomic_load(&asked) == 1);
     CHECK(loop.done == (uint64_t)atomic_load(&calls) && loop.done < loop.count);
     end(pool);
@@ -67,9 +67,9 @@ static void a_loop_whose_time_is_over_has_ended_when_the_call_returns(void)
     reset();
     atomic_store(&gate_is_open, true);
     kt_loop loop = endless();
-    CHECK(kt_pool_run_to_end(pool, &loop, 100000000, does_not_interrupt) == -ETIMEDOUT);
+    CHECK(kt_pool_run_to_end(pool, &loop, 100000000, does_not_interrupt, NULL) == -ETIMEDOUT);
     CHECK(atomic_load(&inside) == 0 && atomic_load(&asked) >= 1 && loop.done < loop.count);
-    CHECK(kt_pool_run_to_end(pool, &loop, 0, NULL) == -ETIMEDOUT && atomic_load(&inside) == 0);
+    CHECK(kt_pool_run_to_end(pool, &loop, 0, NULL, NULL) == -ETIMEDOUT && atomic_load(&inside) == 0);
     end(pool);
 }
 
@@ -82,7 +82,7 @@ struct call {
 static void *run_it(void *argument)
 {
     struct call *call = argument;
-    call->rc = kt_pool_run_to_end(call->pool, call->loop, -1, NULL);
+    call->rc = kt_pool_run_to_end(call->pool, call->loop, -1, NULL, NULL);
     return NULL;
 }
 
@@ -99,11 +99,11 @@ static void of_two_callers_of_one_loop_one_runs_it(void)
         while (atomic_load(&inside) == 0) {
             sched_yield();
         }
-        CHECK(kt_pool_run_to_end(pool, &loop, -1, NULL) == -EBUSY);
+        CHECK(kt_pool_run_to_end(pool, &loop, -1, NULL, NULL) == -EBUSY);
         atomic_store(&gate_is_open, true);
         pthread_join(thread, NULL);
         CHECK(other.rc == 0 && atomic_load(&calls) == count);
-        CHECK(kt_pool_run_to_end(pool, &loop, -1, NULL) == 0 && atomic_load(&calls) == 2 * count);
+        CHECK(kt_pool_run_to_end(pool, &loop, -1, NULL, NULL) == 0 && atomic_load(&calls) == 2 * count);
     }
     end(pool);
 }
@@ -135,7 +135,8 @@ static void a_thread_whose_initializer_has_failed_runs_nothing(void)
     kt_loop loop = loop_over(FUNCTION(note_where), 1000);
     loop.grain = 1;
     int loops = 0, rc;
-    while ((rc = kt_pool_run_to_end(pool, &loop, -1, NULL)) == 0) { /* until the first thread has begun */
+    while ((rc = kt_pool_run_to_end(pool, &loop, -1, NULL, NULL)) ==
+           0) { /* until the first thread has begun */
         loops++;
     }
     CHECK(rc == -ENOTRECOVERABLE);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -224,11 +225,20 @@ static void what_makes_no_sense_is_refused(void)
 {
     kt_step go[] = {{.kind = KT_STEP_GO}, {.kind = KT_STEP_EXEC, .paths = true_paths, .argv = true_argv}};
     kt_step shut[] = {{.kind = KT_STEP_CLOSE, .fd = 3, .number = -1}, go[1]};
+    kt_step moved[] = {{.kind = KT_STEP_CHDIR, .path = "/"}, go[1]};
+    kt_step reset[] = {{.kind = KT_STEP_DEFAULT_SIGNALS, .flags = 1}, go[1]};
+    kt_step hidden[] = {{.kind = KT_STEP_NOT_DUMPABLE}, go[1]};
     const kt_process_spec bad[] = {
         {.flags = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM},
         {.flags = CLONE_VM | CLONE_VFORK, .steps = go, .step_count = 2}, /* each would wait for the other */
         {.flags = CLONE_FILES, .steps = shut, .step_count = 2}, /* the step would affect the parent */
+        {.flags = CLONE_FS, .steps = moved, .step_count = 2},
+        {.flags = CLONE_VM | CLONE_SIGHAND, .steps = reset, .step_count = 2},
+        {.flags = CLONE_VM | CLONE_VFORK, .steps = hidden, .step_count = 2},
+        {.flags = CLONE_VM | CLONE_SIGHAND | clear_sighand},
         {.uid_map = "0 0 1", .steps = go + 1, .step_count = 1}, /* the child would not wait for its map */
+        {.before_clone = 1, .steps = go, .step_count = 2},      /* it might report before its pid is known */
+        {.before_clone = 1, .flags = CLONE_VM, .steps = shut, .step_count = 2},
         {.flags = CLONE_VM, .stack_size = 100},
         {.exit_signal = 65},
     };
@@ -286,6 +296,93 @@ static void a_forked_process_goes_on_here(void)
     forked(true);
 }
 
+/* The first step is the intermediate process's, and only its sibling is left. */
+static void a_process_is_made_in_what_another_has_entered(void)
+{
+    int home = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
+    kt_step steps[] = {{.kind = KT_STEP_SETNS, .fd = home}, {.kind = KT_STEP_GO}};
+    kt_call call = {.function = FUNCTION(getppid), .kind = KT_RESULT_INTEGER};
+    kt_process_spec spec = {
+        .exit_signal = SIGCHLD, .steps = steps, .step_count = 2, .before_clone = 1, .call = &call};
+    kt_process process;
+    kt_failure failure;
+    int rc = kt_process_start(&process, &spec, &failure);
+    if (rc == -EPERM) {
+        printf("skipped: no namespace can be entered\n");
+    } else {
+        CHECK(rc == 0 && WEXITSTATUS(finish_process(&process)) == (getpid() & 0xff));
+    }
+    CHECK(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD);
+    close(home);
+}
+
+static void a_step_of_the_intermediate_process_fails_with_its_place(void)
+{
+    int none = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    kt_step steps[] = {{.kind = KT_STEP_SETNS, .fd = none}, {.kind = KT_STEP_GO}};
+    kt_call call = {.function = FUNCTION(getppid), .kind = KT_RESULT_INTEGER};
+    kt_process_spec spec = {
+        .exit_signal = SIGCHLD, .steps = steps, .step_count = 2, .before_clone = 1, .call = &call};
+    kt_process process;
+    kt_failure failure;
+    CHECK(kt_process_start(&process, &spec, &failure) == -EINVAL);
+    CHECK(failure.place == 0 && process.channel == -1 && process.pid == -1);
+    CHECK(waitpid(-1, NULL, WNOHANG | __WALL) == -1 && errno == ECHILD);
+    close(none);
+}
+
+/* Waits until a process that writes into a FIFO has come to it, and lets the process continue. */
+static void meet(const char *fifo)
+{
+    char text;
+    int fd = open(fifo, O_RDONLY | O_CLOEXEC);
+    CHECK(read(fd, &text, 1) == 1);
+    close(fd);
+}
+
+/* Starts a process that writes into both FIFOs before it asks for the signal; it holds `alive` open. */
+static void start_and_wait(uint64_t flags, const char *first, const char *second)
+{
+    kt_step steps[] = {{.kind = KT_STEP_WRITE, .path = first, .text = "x"},
+                       {.kind = KT_STEP_WRITE, .path = second, .text = "x"},
+                       {.kind = KT_STEP_PARENT_DEATH, .number = SIGKILL}};
+    kt_call call = {.function = FUNCTION(pause), .kind = KT_RESULT_INTEGER};
+    kt_process_spec spec = {
+        .flags = flags, .exit_signal = SIGCHLD, .steps = steps, .step_count = 3, .call = &call};
+    kt_process process;
+    kt_failure failure;
+    if (kt_process_start(&process, &spec, &failure) < 0) {
+        _exit(1);
+    }
+    pause();
+}
+
+/* The starter is killed while the child is between the clone and the step that asks for the signal. */
+static void a_child_whose_starter_ends_too_early_ends(void)
+{
+    const uint64_t kinds[] = {0, can_share_memory() ? CLONE_VM | CLONE_VFORK : 0,
+                              geteuid() ? 0 : CLONE_NEWPID};
+    for (int i = 0; i < 3; i++) {
+        char folder[] = "/tmp/kthreads-XXXXXX", first[64], second[64], text;
+        int alive[2];
+        CHECK(mkdtemp(folder) && pipe(alive) == 0);
+        snprintf(first, sizeof first, "%s/first", folder);
+        snprintf(second, sizeof second, "%s/second", folder);
+        CHECK(mkfifo(first, 0600) == 0 && mkfifo(second, 0600) == 0);
+        pid_t starter = fork();
+        if (starter == 0) {
+            start_and_wait(kinds[i], first, second);
+        }
+        close(alive[1]);
+        meet(first);
+        CHECK(kill(starter, SIGKILL) == 0 && waitpid(starter, NULL, 0) == starter);
+        meet(second);
+        CHECK(read(alive[0], &text, 1) == 0); /* its end closes the pipe */
+        close(alive[0]);
+        CHECK(unlink(first) == 0 && unlink(second) == 0 && rmdir(folder) == 0);
+    }
+}
+
 static void nothing_is_left_open(void)
 {
     int before = dup(0);
@@ -299,8 +396,7 @@ static void nothing_is_left_open(void)
 
 int main(void)
 {
-    const char *preload = getenv("LD_PRELOAD");
-    if (preload && strstr(preload, "vgpreload")) {
+    if (is_under_valgrind()) {
         printf("skipped: Valgrind ends at clones that it does not know\n");
         return 77;
     }
@@ -321,6 +417,11 @@ int main(void)
     RUN(handlers_are_cleared_where_asked_for);
     if (kt_features() & KT_FEATURE_CLONE3 && !(kt_features() & KT_FEATURE_SANITIZED)) {
         RUN(a_forked_process_goes_on_here);
+    }
+    if (kt_features() & KT_FEATURE_CLONE3) {
+        RUN(a_child_whose_starter_ends_too_early_ends);
+        RUN(a_process_is_made_in_what_another_has_entered);
+        RUN(a_step_of_the_intermediate_process_fails_with_its_place);
     }
     RUN(nothing_is_left_open);
     return 0;

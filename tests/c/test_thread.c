@@ -203,6 +203,30 @@ static void a_bare_thread_runs_a_leaf_function(void)
     CHECK(finish(start(&spec, FUNCTION(wait_for_gate), NULL)) == 7);
 }
 
+/* The largest address space that stacks may take when the threads have ended: what is kept for later threads,
+ * and what the last ones to end leave. */
+enum { KEPT = 64 + 16, STACK = 64 << 20 };
+
+static void later_starts_unmap_the_stacks_of_detached_threads_that_ended_together(void)
+{
+    for (const int *backend = backends(); *backend >= 0; backend++) {
+        kt_spec spec = spec_for(*backend);
+        kt_usage usage;
+        kt_trim();
+        spec.stack_size = STACK;
+        atomic_store(&gate, 0);
+        for (int i = 0; i < 2 * KEPT; i++) {
+            kt_thread_free(start(&spec, FUNCTION(wait_for_gate), NULL));
+        }
+        atomic_store(&gate, 1);
+        do {
+            spec.stack_size = 0;
+            finish(start(&spec, FUNCTION(add_one), NULL));
+            kt_usage_now(&usage);
+        } while (usage.mapped > (size_t)KEPT * (STACK + (1 << 20)));
+    }
+}
+
 static int child_of_fork(const kt_spec *spec, kt_thread *left_behind)
 {
     CHECK(!kt_thread_alive(left_behind));
@@ -239,6 +263,7 @@ int main(void)
     RUN(a_join_can_be_tried_and_timed);
     RUN(joining_oneself_is_an_error);
     RUN(detached_threads_run_and_are_recycled);
+    RUN(later_starts_unmap_the_stacks_of_detached_threads_that_ended_together);
     RUN(many_threads_may_wait_for_one);
     RUN(any_of_many_is_found);
     RUN(a_bad_spec_is_refused);

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 import sys
-import zlib
 
 import pytest
 
@@ -16,40 +13,6 @@ from kthreads.cli import doctor, main
 def kthreads(*arguments, **options):
     command = [sys.executable, "-m", "kthreads", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, **options)
-
-
-@pytest.fixture
-def files(tmp_path):
-    (tmp_path / "large").write_bytes(bytes(range(256)) * 40_000)
-    (tmp_path / "small").write_bytes(b"hello")
-    (tmp_path / "empty").write_bytes(b"")
-    return tmp_path
-
-
-def test_demo_prints_the_crc_of_each_file(files):
-    done = kthreads("demo", str(files), env={**os.environ, "COLUMNS": "200"})
-    assert done.returncode == 0, done.stderr
-    for name in ("large", "small", "empty"):
-        crc = f"{zlib.crc32((files / name).read_bytes()):08x}"
-        assert re.search(rf"{name} .*{crc}", done.stdout), done.stdout
-
-
-def test_demo_shows_threads_with_their_flags_and_the_speed_up(files):
-    done = kthreads("demo", "--threads", "3", str(files), env={**os.environ, "COLUMNS": "200"})
-    assert "0x13d0f00" in done.stdout
-    assert done.stdout.count("pthread_create") == 3
-    assert re.search(r"kthreads\.Thread .* \d+\.\d\dx", done.stdout)
-
-
-@pytest.mark.parametrize(("arguments", "status"), [(["nowhere"], 2), (["--threads", "0"], 2)])
-def test_demo_refuses_what_makes_no_sense(arguments, status):
-    done = kthreads("demo", *arguments)
-    assert done.returncode == status
-    assert done.stderr
-
-
-def test_demo_says_when_there_is_nothing_to_do(tmp_path):
-    assert "nothing to checksum" in kthreads("demo", str(tmp_path)).stderr
 
 
 def test_doctor_prints_what_it_found():

@@ -3,60 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import pytest
+from containers import KTHREADS, container_tests, inside, run
 from process_runs import isolated, tool
 
 from kthreads.cli.cgroup import Cgroup, Limits
-from kthreads.cli.run import _bytes
+from kthreads.cli.values import size
 from kthreads.errors import UnsupportedError
 
-KTHREADS = [sys.executable, "-m", "kthreads"]
-BUSYBOX = "/bin/busybox"
-
-
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="the container is made as root"),
-    pytest.mark.skipif(not os.path.exists(BUSYBOX), reason="busybox-static is not installed"),
-]
-
-
-@pytest.fixture(scope="module")
-def root():
-    """A root folder with a shell and the usual tools in it, and nothing else; not pytest's, where only root comes in."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield furnish(Path(folder))
-
-
-def furnish(root):
-    root.chmod(0o755)
-    for name in ("bin", "dev", "proc", "tmp", "mnt", "root"):
-        (root / name).mkdir()
-    shutil.copy(BUSYBOX, root / "bin")
-    if subprocess.run(["chroot", root, "/bin/busybox", "true"], check=False).returncode != 0:
-        pytest.skip("busybox is not linked statically")
-    for name in subprocess.check_output([BUSYBOX, "--list"], text=True).split():
-        if name != "busybox":
-            (root / "bin" / name).symlink_to("busybox")
-    return root
-
-
-def run(*arguments, **options):
-    return subprocess.run(
-        [*KTHREADS, "run", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False, **options
-    )
-
-
-def inside(root, script, *options):
-    done = run("--root", root, *options, "--", "sh", "-c", script)
-    assert (done.returncode, done.stderr) == (0, ""), done
-    return done.stdout
+pytestmark = container_tests
 
 
 # ---- What the program sees -------------------------------------------------------------------------------------------
@@ -70,7 +29,8 @@ def test_the_root_is_the_folder(root):
 def test_nothing_of_the_host_is_mounted_but_the_folder(root):
     mounts = inside(root, "cut -d' ' -f5 /proc/self/mountinfo").split()
     devices = ["full", "null", "random", "tty", "urandom", "zero", "pts", "shm"]
-    assert sorted(mounts) == sorted(["/", "/proc", "/dev", *(f"/dev/{name}" for name in devices)])
+    seen = [path for path in mounts if not path.startswith("/proc/")]  # where it hides the kernel's files
+    assert sorted(seen) == sorted(["/", "/proc", "/dev", *(f"/dev/{name}" for name in devices)])
 
 
 def test_the_host_name_is_its_own(root):
@@ -288,10 +248,10 @@ def test_it_is_what_bubblewrap_makes(root, script):
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("1", 1), ("64b", 64), ("2k", 2048), ("64M", 64 << 20), ("1.5G", 3 << 29), ("1MiB", 1 << 20)]
+    ("text", "count"), [("1", 1), ("64b", 64), ("2k", 2048), ("64M", 64 << 20), ("1.5G", 3 << 29), ("1MiB", 1 << 20)]
 )
-def test_a_size_is_read_with_its_unit(text, size):
-    assert _bytes(text) == size
+def test_a_size_is_read_with_its_unit(text, count):
+    assert size(text) == count
 
 
 def test_limits_are_written_into_a_new_cgroup_where_the_controllers_are(tmp_path):
@@ -328,7 +288,7 @@ def why_no_cgroup(limits):
 
 def test_a_container_without_limits_that_can_be_had_does_not_start(root):
     if why_no_cgroup(Limits(pids=10)) is None:
-        pytest.skip("this machine has them")
+        pytest.skip("this machine has the cgroups whose absence is tested")
     done = run("--root", root, "--pids", "10", "--", "true")
     assert done.returncode == 125
     assert "no cgroup can be made for these limits" in done.stderr

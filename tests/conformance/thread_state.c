@@ -13,7 +13,7 @@ int a_changed_signal_mask_is_not_seen(void)
 {
     sigset_t mask;
     EXPECT(pthread_sigmask(SIG_SETMASK, NULL, &mask) == 0);
-    EXPECT(sigismember(&mask, SIGUSR1) && sigismember(&mask, SIGTERM) && !sigismember(&mask, SIGFPE));
+    EXPECT(sigisemptyset(&mask));
     sigfillset(&mask);
     sigdelset(&mask, SIGUSR1);
     return pthread_sigmask(SIG_SETMASK, &mask, NULL);

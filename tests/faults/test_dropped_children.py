@@ -10,7 +10,6 @@ import subprocess
 import threading
 
 import pytest
-from process_runs import needs_root
 from programs import printed
 
 import kthreads
@@ -265,23 +264,6 @@ def test_one_that_nobody_has_got_and_that_could_not_be_killed_is_killed_later(mo
         assert is_child(pids[0])
     while is_child(pids[0]):
         kthreads.clone(getpid).wait()
-
-
-@needs_root
-@pytest.mark.parametrize("program", [["cat"], lambda: len(os.read(0, 1))], ids=["program", "function"])
-def test_who_is_killed_between_us_and_a_joined_namespace_takes_its_child_along(program):
-    """A process that is killed as its start is interrupted, say."""
-    ended, writer = os.pipe()
-    fd = os.open("/proc/self/ns/uts", os.O_RDONLY)
-    process = Process(program, join=[(fd, 0)], stdin=subprocess.PIPE, stdout=writer, stderr=writer)
-    os.close(writer)
-    assert select.select([ended], [], [], 0) == ([], [], [])
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    assert os.read(ended, 1) == b""  # nobody holds its outputs any more
-    process.stdin.close()
-    os.close(ended)
-    os.close(fd)
 
 
 def test_threads_that_wait_for_one_child_all_get_its_status():

@@ -51,10 +51,11 @@ def status_or_hang(pid):
 
 WAYS = {
     "a thread": """
-thread = kthreads.Thread(lambda: None)
-def enter():
-    thread.start()
+thread = kthreads.Thread(target=lambda: None)
+starter = threading.Thread(target=thread.start)   # start() waits until the thread has entered
+enter = starter.start
 def end():
+    starter.join()
     thread.join()
 """,
     "a task": """
@@ -116,11 +117,12 @@ import tracemalloc, warnings
 import kthreads
 warnings.simplefilter("ignore")
 tracemalloc.start()
-for _ in range(300):
-    thread = kthreads.Thread(lambda: None)
-    thread.start()
+for _ in range(200):
+    pool = kthreads.Pool(1)     # its thread keeps its state until the fork is over: CPython frees one without the GIL,
+    future = pool.submit(int)   # under a lock of tracemalloc, which a child would inherit
     assert status_of(fork(lambda: None)) == 3
-    thread.join()
+    future.result()
+    pool.shutdown()
 print("done")
 """
     )
@@ -142,7 +144,7 @@ def test_a_callback_on_a_thread_of_ours_finds_the_state_that_the_thread_has():
     program = (
         CALLBACKS
         + """
-thread = kthreads.Thread(target, name="ours")
+thread = kthreads.Thread(target=target, name="ours")
 thread.start()
 thread.join()
 print(seen[0] == seen[1], seen[0][1], seen[0][0] == thread.ident)
@@ -157,7 +159,7 @@ def test_a_native_thread_that_calls_back_has_its_state_made_and_ended_by_who_cal
         + """
 address = ctypes.cast(callback, ctypes.c_void_p).value
 for _ in range(3):
-    thread = kthreads.Thread(kthreads.native(address, "void(void)"), reuse=True)
+    thread = kthreads.Thread(target=kthreads.native(address, "void(void)"), reuse=True)
     thread.start()
     thread.join()
 print(len(seen), len(threading.enumerate()))
@@ -177,7 +179,7 @@ def count():
 with kthreads.Pool(1) as pool:
     values = [pool.submit(count).result() for _ in range(3)]
 for _ in range(2):
-    thread = kthreads.Thread(lambda: values.append(count()), reuse=True)
+    thread = kthreads.Thread(target=lambda: values.append(count()), reuse=True)
     thread.start()
     thread.join()
 print(values)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dis
+import functools
 import os
 import sys
 
+import interrupt
 import pytest
-from interrupt import at_every_opcode
 
+at_every_opcode = functools.partial(interrupt.at_every_opcode, share=(0, 1))
 SELF = [sys.modules[__name__]]
 
 
@@ -133,3 +135,12 @@ def test_the_trace_function_of_before_is_restored():
     before = sys.gettrace()
     at_every_opcode(straight, [straight], prepare=list)
     assert sys.gettrace() is before
+
+
+def test_shares_of_the_interrupts_make_up_the_whole():
+    def interrupted(*share):
+        logs = []
+        interrupt.at_every_opcode(straight, [straight], prepare=list, check=logs.append, share=share)
+        return logs[:-1]  # the last run has no interrupt
+
+    assert sorted([*interrupted(0, 3), *interrupted(1, 3), *interrupted(2, 3)]) == sorted(interrupted(0, 1))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -40,32 +39,46 @@ def test_hooks_are_registered_in_one_place_alone():
     package = Path(kthreads.__file__).parent
     registers = re.compile(r"register_at_fork\(|atexit\.register\(|at_shutdown\(|_register_atexit\(")
     found = {path.name for path in package.rglob("*.py") if registers.search(path.read_text())}
-    assert found == {"lifecycle.py", "threading_hooks.py"}  # the latter defines at_shutdown
-
-
-def hooks_of(function):
-    calls = ast.parse(inspect.getsource(function)).body[0].body[-1].value
-    return [ast.unparse(each) for each in calls.args[1].elts]
+    # threading_hooks defines at_shutdown, and pools/__init__ calls it after the import of concurrent.futures.thread.
+    assert found == {"lifecycle.py", "threading_hooks.py", "__init__.py"}
 
 
 def test_the_hooks_come_in_this_order():
-    assert hooks_of(lifecycle._in_a_forked_child) == [
+    assert list(lifecycle.in_a_forked_child.functions) == [
         "completions.reset_after_fork",
         "python_task.reset_after_fork",
         "executor_threads.reset_after_fork",
+        "registry.reset_after_fork",
+        "known_to_threading.reset_after_fork",
         "running.reset_after_fork",
     ]
-    assert hooks_of(lifecycle._as_the_interpreter_begins_to_end) == [
+    assert list(lifecycle.as_the_interpreter_begins_to_end.functions) == [
         "executor_threads.finish_at_exit",
+        "trace.end_at_exit",
         "pool.close_at_exit",
-        "registry.join_at_exit",
+        "pool.end_threads_at_exit",
     ]
-    assert hooks_of(lifecycle._at_its_end) == [
-        "lib.kt_python_end",
+    assert list(lifecycle.at_its_end.functions) == [
+        "interpreter.close",
         "pool.keep_at_exit",
         "completions.keep_running_at_exit",
         "registry.keep_running_at_exit",
     ]
+
+
+def test_each_of_them_was_added():
+    for stage in (
+        lifecycle.in_a_forked_child,
+        lifecycle.as_the_interpreter_begins_to_end,
+        lifecycle.at_its_end,
+    ):
+        for name, function in stage.functions.items():
+            assert function is not None, name
+
+
+def test_a_hook_without_a_place_in_the_order_is_refused():
+    with pytest.raises(LookupError, match=r"test_lifecycle\.test_a_hook_without_a_place_in_the_order_is_refused"):
+        lifecycle.in_a_forked_child.add(test_a_hook_without_a_place_in_the_order_is_refused)
 
 
 # ---- In a forked child ---------------------------------------------------------------------------------------------------
@@ -131,7 +144,7 @@ from kthreads import lifecycle
 executor = kthreads.ThreadPoolExecutor(2)
 executor.submit(abs, -1).result()
 def fails(): raise RuntimeError("of a hook")
-completions.reset_after_fork = fails
+lifecycle.in_a_forked_child.functions["completions.reset_after_fork"] = fails
 def use():
     assert not executor._threads
 print(status_of(fork()))
@@ -175,7 +188,7 @@ atexit.register(at_end)
 
 def test_threads_that_are_not_daemons_are_waited_for(native_library):
     program = """
-thread = kthreads.Thread(pass_gate, (arrived, word), daemon=False)
+thread = kthreads.Thread(target=pass_gate, args=(arrived, word), daemon=False)
 thread.start()
 def opens():
     while not arrived[0]: pass
@@ -194,9 +207,34 @@ def test_what_native_functions_use_outlives_the_interpreter(native_library, what
     program = f"""
 pool = kthreads.Pool(2)
 future = {what}
-thread = kthreads.Thread(pass_gate, (arrived, word), daemon=True)
+thread = kthreads.Thread(target=pass_gate, args=(arrived, word), daemon=True)
 thread.start()
 while arrived[0] < 2: pass
 print("ends")
 """
     assert printed(PRELUDE + program, native_library) == "ends\n"
+
+
+def test_a_child_that_a_callback_of_a_native_future_forks_ends_when_the_callback_has_returned():
+    program = FORK + textwrap.dedent("""
+        import threading
+        import kthreads
+
+        may_run, forked = threading.Event(), threading.Event()
+        pids = []
+
+        def call_back(_):
+            if pid := os.fork():
+                pids.append(pid)
+                forked.set()
+            else:
+                signal.alarm(20)
+
+        with kthreads.Pool(1) as pool:
+            pool.submit(may_run.wait)
+            pool.submit(kthreads.symbol(None, "abs", "int(int)"), -1).add_done_callback(call_back)
+            may_run.set()
+            forked.wait()
+        print(status_of(pids[0]))
+    """)
+    assert ended(program).stdout == "0\n"

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import re
+import signal
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
+from at_once import run_at_once
 
 import kthreads
 
@@ -89,6 +96,82 @@ def test_a_prepared_loop_called_by_many_at_once_runs_for_one_at_a_time(function)
             caller.join()
     assert len(ran) + len(busy) == 800
     assert set(counts) == {len(ran)}
+
+
+def test_a_prepared_loop_called_by_many_at_once_raises_to_each_caller_the_exception_of_its_own_run(pool):
+    numbers, raised, refused = itertools.count(), [], []
+
+    def body(begin, end):
+        raise LookupError(next(numbers))
+
+    loop = pool.prepare(body, 1)
+
+    def call():
+        for _ in range(2000):
+            try:
+                loop()
+            except LookupError as error:
+                raised.append(error.args[0])
+            except kthreads.ThreadStateError as error:
+                refused.append(str(error))
+
+    run_at_once([call] * 4)
+    assert sorted(raised) == list(range(8000 - len(refused)))
+    assert {message[:23] for message in refused} <= {"this loop runs already:"}
+
+
+def test_a_prepared_loop_called_by_many_at_once_tells_each_caller_where_its_own_run_failed(function):
+    """The body fails at one item, which each run finds."""
+    fails = function("fail_in", "int(long, long, long)")
+    failures, refused = [], []
+    with kthreads.Pool(1) as pool:
+        loop = pool.prepare(fails, range(100, 200), 150, grain=1)
+
+        def call():
+            for _ in range(2000):
+                try:
+                    loop()
+                except kthreads.NativeError as error:
+                    failures.append((error.begin, error.end))
+                except kthreads.ThreadStateError:
+                    refused.append(1)
+
+        run_at_once([call] * 4)
+    assert len(failures) + len(refused) == 8000
+    assert set(failures) == {(150, 151)}
+
+
+def test_an_exception_of_a_body_that_an_interrupt_has_outrun_is_not_raised_by_the_next_run(pool):
+    both, handled = threading.Barrier(2), threading.Event()
+
+    class Interrupt(Exception):
+        pass
+
+    def handler(*_):
+        handled.set()
+        raise Interrupt
+
+    def body(begin, end):
+        if handled.is_set():
+            raise LookupError("of the second run")
+        both.wait()
+        if threading.current_thread() is not threading.main_thread():
+            main = threading.main_thread().ident
+            while not re.match("Loop[.]", sys._current_frames()[main].f_code.co_qualname):
+                time.sleep(0.001)  # until the main thread waits in the engine for this chunk
+            os.kill(os.getpid(), signal.SIGUSR1)
+            handled.wait()
+            raise LookupError("of the first run")
+
+    loop = pool.prepare(body, 2, grain=1)
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with pytest.raises(Interrupt):
+            loop()
+        with pytest.raises(LookupError, match="of the second run"):
+            loop()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_chunk_that_calls_its_own_loop_is_told_so(pool):

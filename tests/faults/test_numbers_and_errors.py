@@ -34,8 +34,8 @@ BAD_FLAGS = [
         lambda flags: kthreads.explain(flags, "clone"),
         kthreads.unshare,
         lambda flags: kthreads.setns("/proc/self/ns/net", flags),
-        lambda flags: kthreads.Thread(int, share=flags),
-        lambda flags: kthreads.Thread(int, namespaces=flags),
+        lambda flags: kthreads.Thread(target=int, share=flags),
+        lambda flags: kthreads.Thread(target=int, namespaces=flags),
         flags_of,
     ],
 )
@@ -110,13 +110,13 @@ def test_what_is_no_size_of_a_queue_is_said(size):
 )
 def test_what_is_no_size_of_a_stack_is_said(size, error):
     with pytest.raises(error, match="stack_size"):
-        kthreads.Thread(int, stack_size=size)
+        kthreads.Thread(target=int, stack_size=size)
 
 
 def test_a_float_is_no_size_of_a_stack_even_if_an_int_that_equals_it_was():
-    kthreads.Thread(int, stack_size=1 << 20)
+    kthreads.Thread(target=int, stack_size=1 << 20)
     with pytest.raises(TypeError, match="stack_size must be an int, not float"):
-        kthreads.Thread(int, stack_size=float(1 << 20))
+        kthreads.Thread(target=int, stack_size=float(1 << 20))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_float_is_no_size_of_a_stack_even_if_an_int_that_equals_it_was():
 )
 def test_what_is_no_nice_value_is_said(nice, error):
     with pytest.raises(error, match="nice"):
-        kthreads.Thread(int, nice=nice)
+        kthreads.Thread(target=int, nice=nice)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_what_is_no_nice_value_is_said(nice, error):
         ([True], TypeError),
     ],
 )
-@pytest.mark.parametrize("kind", [lambda **o: kthreads.Thread(int, **o), lambda **o: kthreads.Pool(1, **o)])
+@pytest.mark.parametrize("kind", [lambda **o: kthreads.Thread(target=int, **o), lambda **o: kthreads.Pool(1, **o)])
 def test_what_are_no_cpus_is_said(kind, cpus, error):
     with pytest.raises(error, match="cpus"):
         kind(cpus=cpus)
@@ -172,6 +172,7 @@ def made(kind):
     """An exception of this class, with all that it can have."""
     arguments = {
         errors.FlagError: ("message", 22),
+        errors.CompileError: ("diagnostics", "cc -c"),
         errors.LibraryMismatchError: ("lib", "name", "build-id 1", "build-id 2"),
         errors.NativeError: ("name", 5, 0, 10),
         errors.LoopCancelledError: ("message", 1, 2),

@@ -11,7 +11,7 @@ PROGRAM = """
 import os, resource
 import kthreads, kthreads.cli.doctor
 def run():
-    thread = kthreads.Thread(kthreads.symbol(None, "getpid", "int(void)"), **options)
+    thread = kthreads.Thread(target=kthreads.symbol(None, "getpid", "int(void)"), **options)
     thread.start()
     thread.join()
     return thread.result == os.getpid()

@@ -43,7 +43,7 @@ def operations(pool, executor, minus):
     yield lambda: pool.submit_many(minus, [1.0], [2.0]).results()
     yield lambda: executor.submit(minus, 1, 2).result(5)
     yield lambda: executor.submit(abs, -1).result(5)
-    yield lambda: pool.submit(minus, 1, 2).add_done_callback(len)
+    yield lambda: pool.submit(minus, 1, 2).add_done_callback(id)
     yield lambda: pool.submit(minus, 1, 2).cancel()
     yield completions.shared_completions().drain
     yield lambda: pool.quiesce(timeout=5)
@@ -129,7 +129,7 @@ def test_a_handler_may_cancel_a_loop_and_a_batch_at_any_point(pool, function, mi
 
 def test_a_handler_may_start_and_join_a_thread_at_any_point_of_another_ones_life(minus):
     def run_one(*_):
-        thread = kthreads.Thread(minus, (1, 2))
+        thread = kthreads.Thread(target=minus, args=(1, 2))
         thread.start()
         thread.is_alive()
         thread.join()

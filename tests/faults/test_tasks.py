@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import ctypes
 import gc
 import queue
 import threading
+import time
 import weakref
 from array import array
 
@@ -15,7 +17,7 @@ from programs import printed
 
 import kthreads
 from kthreads.errors import ThreadLimitError
-from kthreads.pools import completions, handle, python_task
+from kthreads.pools import completions, handle, native_task, python_task
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ def test_all_callbacks_of_one_future_are_called_once_whatever_they_raise(pool, g
     assert seen == [0, 1, 2, 3]
 
 
-# ---- The collector ------------------------------------------------------------------------------------------------------
+# ---- The completion queue ------------------------------------------------------------------------------------------------------
 
 
 def test_threads_that_submit_first_at_once_have_one_collector():
@@ -205,9 +207,15 @@ def test_a_refused_start_leaves_no_entry(minus, monkeypatch, many):
         assert not completions.shared_completions().pending
 
 
+@ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64)
+def refuse(*_):
+    return -12
+
+
 def test_a_refused_submit_leaves_no_entry(minus, monkeypatch):
     with kthreads.Pool(1) as pool:
         monkeypatch.setattr(handle, "_submit", lambda *_: -12)
+        monkeypatch.setattr(native_task, "_SUBMIT", ctypes.cast(refuse, ctypes.c_void_p).value)
         for fn, args in ((minus, (1, 2)), (abs, (1,))):
             with pytest.raises(kthreads.ThreadMemoryError):
                 pool.submit(fn, *args)
@@ -239,7 +247,11 @@ def test_finalizers_may_submit_while_tasks_are_gone_through(pool, minus):
             python_task.unregister_ended()
     finally:
         gc.set_threshold(*threshold)
-    gc.collect()  # those that are left end here, not in a later test, whose pool is another
+    # Those that are left end here, not in a later test, whose pool is another. A collection does nothing while another thread
+    # is in the middle of one.
+    limit = time.monotonic() + 30
+    while len(submitted) < 600 and time.monotonic() < limit:
+        gc.collect()
     assert {future.result(timeout=30) for future in submitted} == {-1, 1}
     assert len(submitted) == 600
 
@@ -425,7 +437,7 @@ print("well", done > 0, interrupts > 0)
         "pool.submit_many(time.sleep, [1e-5] * 9)",
         "pool.submit_many(minus, [1.0] * 99, [2.0] * 99)",
         "pool.parallel_for(lambda begin, end: None, 9)",
-        "t = kthreads.Thread(minus, (1, 2)); t.start(); t.join()",
+        "t = kthreads.Thread(target=minus, args=(1, 2)); t.start(); t.join()",
     ],
 )
 def test_a_storm_of_interrupts_crashes_nothing(native_library, operation, times):

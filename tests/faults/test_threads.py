@@ -7,9 +7,11 @@ import threading
 import weakref
 
 import pytest
+from interrupt import at_every_opcode
 from programs import FORK, printed
 
 import kthreads
+from kthreads._native import ffi, lib
 from kthreads.threads import registry
 
 
@@ -22,7 +24,7 @@ def test_a_thread_started_by_many_at_once_starts_once(function, is_python):
     count_up = function("count_up", "int()")
     ran = []
     for _ in range(100):
-        thread = kthreads.Thread(ran.append, (1,)) if is_python else kthreads.Thread(count_up)
+        thread = kthreads.Thread(target=ran.append, args=(1,)) if is_python else kthreads.Thread(target=count_up)
         barrier, outcomes = threading.Barrier(4), []
 
         def start(thread=thread, barrier=barrier, outcomes=outcomes):
@@ -40,16 +42,33 @@ def test_a_thread_started_by_many_at_once_starts_once(function, is_python):
             starter.join()
         thread.join()
         assert sorted(outcomes) == ["started"] + ["threads can only be started once"] * 3
-        assert thread not in registry.registered
+        assert id(thread) not in registry.registered
     assert len(ran) == (100 if is_python else 0)
 
 
+def test_a_thread_whose_end_another_sees_in_between_was_started_all_the_same(crc32):
+    """As when the registry looks for threads that have ended, on another thread."""
+
+    def ended():
+        thread = kthreads.Thread(target=crc32, args=(0, b"abc", 3))
+        thread.start()
+        assert lib.kt_thread_wait(thread._kt_cell[0], -1, ffi.NULL) == 0
+        return thread
+
+    def use(thread):
+        assert thread.kt_was_started()
+        thread.join()
+        assert thread.ident
+
+    at_every_opcode(use, [kthreads.threads.thread], handler=kthreads.Thread.kt_has_ended, prepare=ended)
+
+
 def test_a_thread_whose_start_was_refused_can_be_started_later(monkeypatch):
-    thread = kthreads.Thread(lambda: 5)
-    monkeypatch.setattr("kthreads.threads.thread.lib", Refusing(kthreads.threads.thread.lib))
+    thread = kthreads.Thread(target=lambda: 5)
+    monkeypatch.setattr("kthreads.threads.python_call.lib", Refusing(lib))
     with pytest.raises(kthreads.ThreadLimitError):
         thread.start()
-    assert thread not in registry.registered
+    assert id(thread) not in registry.registered
     with pytest.raises(kthreads.ThreadStateError, match="before it is started"):
         kthreads.wait([thread], timeout=5)
     with pytest.raises(kthreads.ThreadStateError, match="before it is started"):
@@ -69,7 +88,7 @@ class Refusing:
     def __getattr__(self, name):
         return getattr(self._lib, name)
 
-    def kt_thread_start(self, *_):
+    def kt_python_start(self, *_):
         return -11  # EAGAIN
 
 
@@ -85,7 +104,7 @@ def holds():
         held.set()
         forked.wait()
 def use():
-    thread = kthreads.Thread(lambda: 5)
+    thread = kthreads.Thread(target=lambda: 5)
     thread.start()
     thread.join()
     assert thread.result == 5 and len(threading.enumerate()) == 1
@@ -111,7 +130,7 @@ def test_a_python_thread_that_has_ended_keeps_no_argument_and_is_in_no_cycle(tar
     try:
         argument = Large()
         gone = weakref.ref(argument)
-        thread = kthreads.Thread(target, (argument,))
+        thread = kthreads.Thread(target=target, args=(argument,))
         thread.start()
         thread.join()
         del argument
@@ -131,7 +150,7 @@ def test_a_python_thread_that_has_ended_keeps_no_argument_and_is_in_no_cycle(tar
 def test_a_failed_python_thread_is_in_no_cycle():
     gc.disable()
     try:
-        thread = kthreads.Thread(fails, (1,))
+        thread = kthreads.Thread(target=fails, args=(1,))
         thread.start()
         thread.join()
         gone = weakref.ref(thread)

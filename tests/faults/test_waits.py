@@ -18,7 +18,7 @@ def minus(function):
 
 def ended(minus, pool):
     """Each wait of the library, on what ends soon."""
-    thread = kthreads.Thread(minus, (1, 2))
+    thread = kthreads.Thread(target=minus, args=(1, 2))
     thread.start()
     yield thread.join
     yield lambda timeout: kthreads.wait([thread], timeout)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from programs import printed
 
 import kthreads
 from kthreads import CloneFlags, FlagError, UnsupportedError, explain
@@ -196,15 +197,32 @@ def test_what_no_rule_explains_is_said_with_what_may_be_the_cause():
     assert "security module" in str(error)
 
 
-def test_each_way_to_make_a_child_asks_the_rules_first(monkeypatch):
+def test_each_way_to_make_a_child_asks_the_rules_first():
     leaf = kthreads.symbol(None, "getpid", "int(void)")
     with pytest.raises(FlagError, match="CLONE_NEWNS cannot be combined with CLONE_FS"):
-        kthreads.Thread(leaf, namespaces=F.NEWNS)
+        kthreads.Thread(target=leaf, namespaces=F.NEWNS)
     with pytest.raises(FlagError, match="CLONE_NEWNS cannot be combined with CLONE_FS"):
         kthreads.clone(leaf, F.NEWNS | F.FS)
-    monkeypatch.setattr(Situation, "sys_admin", False)
-    with pytest.raises(NamespaceError, match="add CLONE_NEWUSER"):
-        kthreads.clone(leaf, F.NEWNET)
+
+
+AS_NOBODY = """
+import os, kthreads
+from kthreads import CloneFlags as F, Process, clone
+leaf = kthreads.symbol(None, "getpid", "int(void)")
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    MAKE
+except kthreads.errors.NamespaceError as error:
+    print("add CLONE_NEWUSER" in str(error))
+"""
+
+
+@pytest.mark.parametrize("make", ["clone(leaf, F.NEWNET)", "Process(['true'], namespaces=F.NEWNET)"])
+def test_a_rule_explains_what_the_kernel_refuses(make):
+    assert printed(AS_NOBODY.replace("MAKE", make)) == "True\n"
 
 
 def test_a_situation_has_no_other_parts():
@@ -219,7 +237,7 @@ PROGRAMS = {
     "_thread.start_new_thread(lock.release, ()); lock.acquire()",
     "fork": "import os\npid = os.fork()\nif pid == 0: os._exit(0)\nos.waitpid(pid, 0)",
     "posix_spawn": "import os; os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)",
-    "kthreads.Thread": "import kthreads; t = kthreads.Thread(int); t.start(); t.join()",
+    "kthreads.Thread": "import kthreads; t = kthreads.Thread(target=int); t.start(); t.join()",
 }
 
 

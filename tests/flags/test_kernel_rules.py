@@ -17,10 +17,13 @@ from kthreads.flags.rule_model import Request
 from kthreads.flags.text import text
 from kthreads.lab.ask_kernel import answers
 
+pytestmark = pytest.mark.any_python
+
 F = CloneFlags
 NOBODY = 65534
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 AT_FDCWD, O_WRONLY = -100, 1
+WHOLE_TEST_NS = 300 * 10**9  # who waits so long is killed or let go before
 
 # Left out: CLONE_INTO_CGROUP, whose answer is for the cgroup's descriptor to decide.
 FLAGS = [flag for flag in F if flag is not F.INTO_CGROUP]
@@ -68,7 +71,7 @@ def after_unsharing_pid(stage, script):
     init = stage.script(2)
     init("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
     enough = stage.place()
-    init("await", enough, 1, 5 * 10**9)
+    init("await", enough, 1, WHOLE_TEST_NS)
     script.clone(init, 0, signal.SIGCHLD)
     return enough
 
@@ -79,14 +82,14 @@ def after_unsharing_time(_stage, script):
 
 def with_a_second_thread(stage, script):
     peer = stage.script(1)
-    peer("await", stage.place(), 1, 5 * 10**9)
+    peer("await", stage.place(), 1, WHOLE_TEST_NS)
     script.clone(peer, F.VM | F.SIGHAND | F.THREAD | F.FS | F.FILES)
 
 
 def with_a_child_that_shares_fs(stage, script):
     child = stage.script(2)
     child("prctl", PR_SET_PDEATHSIG, signal.SIGKILL)
-    child("await", stage.place(), 1, 5 * 10**9)
+    child("await", stage.place(), 1, WHOLE_TEST_NS)
     script.clone(child, F.FS, signal.SIGCHLD)
 
 

@@ -114,7 +114,7 @@ def missing(build):
         lambda function: function(),
         lambda function: function.bind(()),
         lambda function: function.address,
-        lambda function: kthreads.Thread(function).start(),
+        lambda function: kthreads.Thread(target=function).start(),
         lambda function: kthreads.Pool(1).submit(function),
         lambda function: hash(function),
     ],

@@ -124,7 +124,7 @@ def test_the_number_of_arguments_is_checked(function):
 
 def test_errno_is_captured_and_begins_as_zero(function):
     call = function("fail_with", "int(int)").bind((errno.EXDEV,))
-    thread = kthreads.Thread(function("fail_with", "int(int)"), (errno.EXDEV,))
+    thread = kthreads.Thread(target=function("fail_with", "int(int)"), args=(errno.EXDEV,))
     thread.start()
     thread.join()
     assert (thread.result, thread.errno) == (-1, errno.EXDEV)
@@ -227,7 +227,7 @@ def test_a_closed_buffer_is_an_error(function):
 def test_a_buffer_is_locked_until_the_call_has_ended(function):
     memory = bytearray(64)
     gate = np.zeros(1, "i4")
-    thread = kthreads.Thread(function("wait_for", "int(const void *)"), (gate,))
+    thread = kthreads.Thread(target=function("wait_for", "int(const void *)"), args=(gate,))
     bound = function("same_pointer", "void *(void *)").bind((memory,))
     with pytest.raises(BufferError):
         memory.append(1)

@@ -242,3 +242,25 @@ def test_is_native_never_raises():
     assert not is_native((1, 2))
     assert not is_native(())
     assert not is_native(ffi.new("int *"))
+
+
+def test_a_ctypes_function_with_an_errcheck_is_refused_as_it_would_not_be_run():
+    function = ctypes.CDLL(None).labs
+    function.argtypes, function.restype = [ctypes.c_long], ctypes.c_long
+    function.errcheck = lambda result, function, args: result
+    with pytest.raises(TypeError, match="labs has an errcheck, and a native call does not run Python code"):
+        kthreads.native(function)
+    with pytest.raises(TypeError, match="errcheck"):
+        kthreads.native(function, "long(long)")
+
+
+def test_a_ctypes_function_whose_restype_checks_the_result_is_refused():
+    class Checked(ctypes.c_int):
+        @staticmethod
+        def _check_retval_(result):
+            return result
+
+    function = ctypes.CDLL(None).abs
+    function.argtypes, function.restype = [ctypes.c_int], Checked
+    with pytest.raises(TypeError, match="the restype Checked, which checks the result"):
+        kthreads.native(function)

@@ -20,7 +20,7 @@ def test_a_symbol_of_a_library_is_a_function():
 
 def test_a_symbol_runs_on_a_thread():
     crc32 = kthreads.symbol("libz.so.1", "crc32", "unsigned long(unsigned long, const unsigned char*, unsigned)")
-    thread = kthreads.Thread(crc32, (0, b"kthreads", 8))
+    thread = kthreads.Thread(target=crc32, args=(0, b"kthreads", 8))
     thread.start()
     thread.join()
     assert thread.result == zlib.crc32(b"kthreads")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import threading
 import time
 import zlib
 
 import pytest
+from own_threads import threads_of_process
 
 import kthreads
 
@@ -28,10 +28,6 @@ def backend():
     register()
     with parallel_config(backend="kthreads"):
         yield
-
-
-def threads_of_process():
-    return len(os.listdir("/proc/self/task"))
 
 
 def test_results_come_in_order_and_calls_run_elsewhere():
@@ -179,14 +175,14 @@ def test_the_pools_options_are_given_to_parallel_config():
 
 def test_no_thread_is_left_behind():
     Parallel(n_jobs=2)(delayed(GETTID)() for _ in range(2))  # the thread that completes futures stays
-    before = threads_of_process()
+    before = len(threads_of_process())
     Parallel(n_jobs=2)(delayed(GETTID)() for _ in range(10))
     with pytest.raises(ZeroDivisionError):
         Parallel(n_jobs=2)(delayed(divmod)(1, n) for n in (1, 0))
     deadline = time.monotonic() + 30
-    while threads_of_process() > before and time.monotonic() < deadline:
+    while len(threads_of_process()) > before and time.monotonic() < deadline:
         Parallel(n_jobs=2)(delayed(abs)(n) for n in range(2))
-    assert threads_of_process() <= before
+    assert len(threads_of_process()) <= before
 
 
 def test_it_can_be_the_default():
@@ -198,3 +194,21 @@ def test_it_can_be_the_default():
             assert isinstance(joblib.parallel.get_active_backend()[0], KThreadsBackend)
     finally:
         joblib.parallel.DEFAULT_BACKEND = default
+
+
+def test_a_trace_function_of_threading_sees_the_calls():
+    called = set()
+
+    def trace(frame, event, arg):
+        called.add(frame.f_code.co_name)
+
+    def traced_call():
+        return threading.current_thread().name
+
+    threading.settrace(trace)
+    try:
+        names = Parallel(n_jobs=2)(delayed(traced_call)() for _ in range(2))
+    finally:
+        threading.settrace(None)
+    assert "traced_call" in called
+    assert all(name.startswith("joblib-") for name in names)

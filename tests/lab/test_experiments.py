@@ -8,9 +8,11 @@ import platform
 import re
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
+from own_threads import threads_of_process
 
 import kthreads
 from kthreads import CloneFlags
@@ -19,6 +21,8 @@ from kthreads.flags import Situation
 from kthreads.lab import EXPERIMENTS, Experiment, Variant
 from kthreads.lab.experiment import accepted
 from kthreads.lab.stage import Stage
+
+pytestmark = pytest.mark.any_python
 
 # What is seen without and with the flag, of one thing that the experiment looks at.
 SEEN = {
@@ -96,12 +100,14 @@ def test_experiments_leave_the_process_and_the_machine_as_they_were():
         handlers = [signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)]
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
         fds = sorted(os.listdir("/proc/self/fd"))
-        return os.getcwd(), socket.gethostname(), mounts, objects, handlers, mask, fds, os.listdir("/proc/self/task")
+        return os.getcwd(), socket.gethostname(), mounts, objects, handlers, mask, fds
 
-    before = state()
+    before, threads = state(), threads_of_process()
     for experiment in EXPERIMENTS.values():
         experiment()
     assert state() == before
+    while threads_of_process() - threads:  # the kernel clears a thread's word before it removes the thread
+        time.sleep(0.001)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG | 0x40000000)  # __WALL
 
@@ -122,7 +128,7 @@ def as_an_ordinary_user(function):
         assert not Situation().sys_admin
         return function()
 
-    thread = kthreads.Thread(run if os.geteuid() == 0 else function)
+    thread = kthreads.Thread(target=run if os.geteuid() == 0 else function)
     thread.start()
     thread.join()
     if thread.exception():

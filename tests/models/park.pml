@@ -1,8 +1,9 @@
 /* Parking and waking: no wake-up is lost (csrc/pool/worker.c, sleepers.c; the publishers are in submit.c, region.c).
  *
- * Worker 1 runs loops and tasks and may spin. Worker 2 runs tasks only, as the last worker of a pool does. Two tasks
- * are submitted one after the other, and a loop is opened whose body ends when both have run. Then all workers are told
- * to leave. The queue is a number here (queue.pml), and the gate a bit (gate.pml).
+ * Worker 1 runs loops and tasks and may spin. It may expect a loop, and then sleeps by a timer, which may end its sleep
+ * at any time: at most MISSED_MOST times until it is woken or enters a loop. Worker 2 runs tasks only, as the last worker
+ * of a pool does. Two tasks are submitted one after the other, and a loop is opened whose body ends when both have run.
+ * Then all workers are told to leave. The queue is a number here (queue.pml), and the gate a bit (gate.pml).
  *
  * What must hold: everything ends, so no worker sleeps while there is work for it; when a worker wakes, or does not
  * sleep after all, its bit was cleared by exactly one thread, and the worker never continues with the bit set.
@@ -17,11 +18,15 @@
  * MUTANT_FORGETS_FUTEX_WAKE: a waker stores the signal, but does not wake the worker
  * MUTANT_FUTEX_DOES_NOT_COMPARE: a worker sleeps though the word has changed
  * MUTANT_SPINNER_STAYS_COUNTED: a worker still counts as a spinner until it has parked
+ * MUTANT_TIMER_LEAVES_BIT: a worker that wakes by its timer continues with its bit set
+ * MUTANT_TIMER_CLEARS_WITHOUT_LOOKING: a worker that wakes by its timer continues though a waker has cleared its bit
+ * MUTANT_TIMER_SLEEPS_ON: a worker that wakes by its timer clears its bit, and sleeps again
  * MUTANT_LOOP_IGNORES_TASKS: a worker that enters a loop does not check for tasks that a submitter left to it
  * MUTANT_LEAVING_WAKES_ONE: the thread that tells all workers to leave wakes one
  */
-#define TASKS 2
-#define CPUS  2
+#define TASKS       2
+#define CPUS        2
+#define MISSED_MOST 1
 
 byte sleepers;         /* bits, the lowest for worker 1 */
 bool signal[3];        /* the futex word */
@@ -79,6 +84,69 @@ inline look()
     fi
 }
 
+/* begin_spin and spin */
+inline spin()
+{
+    atomic { spinning++; cleared = spinning < CPUS }
+    if
+    :: cleared ->
+        if
+        :: THERE_IS_WORK -> found = true
+        :: true /* its time is over */
+        fi
+    :: else
+    fi;
+    cleared = false;
+#ifndef MUTANT_SPINNER_STAYS_COUNTED
+    spinning--
+#else
+    counted = true
+#endif
+}
+
+/* kt__rhythm_expect, sleep_until, sleep_ahead */
+inline sleep_until()
+{
+    if
+    :: true
+    :: atomic { me == 1 && missed < MISSED_MOST -> missed++; timed = true }
+    fi;
+    do
+    :: signal[me] -> atomic { missed = 0; break }
+    :: else -> /* futex_wait: compares and sleeps in one step */
+#ifdef MUTANT_FUTEX_DOES_NOT_COMPARE
+        waits[me] = true;
+        !waits[me]
+#else
+        if
+        :: atomic { !signal[me] -> waits[me] = true }
+            if
+            :: !waits[me]
+            :: atomic { timed -> waits[me] = false; timed = false } /* -ETIMEDOUT */
+#if defined MUTANT_TIMER_LEAVES_BIT
+                ahead = true;
+#elif defined MUTANT_TIMER_CLEARS_WITHOUT_LOOKING
+                atomic { ahead = true; sleepers = sleepers & ~me }
+#elif defined MUTANT_TIMER_SLEEPS_ON
+                sleepers = sleepers & ~me;
+#else
+                atomic { ahead = (sleepers & me) != 0; sleepers = sleepers & ~me } /* take_bit_back */
+#endif
+                if
+                :: ahead -> break
+                :: else /* a waker has the bit, and signals */
+                fi
+            fi
+        :: signal[me]
+        fi
+#endif
+    od;
+    if
+    :: ahead -> atomic { ahead = false; timed = false } spin(); found = false
+    :: else -> timed = false
+    fi
+}
+
 inline park()
 {
 #ifndef MUTANT_RESETS_SIGNAL_LATE
@@ -105,36 +173,25 @@ inline park()
     :: else
     fi;
     if
-    :: !found ->
-        do
-        :: signal[me] -> break
-        :: else -> /* futex_wait: compares and sleeps in one step */
-#ifdef MUTANT_FUTEX_DOES_NOT_COMPARE
-            waits[me] = true;
-            !waits[me]
-#else
-            if
-            :: atomic { !signal[me] -> waits[me] = true }
-                !waits[me]
-            :: signal[me]
-            fi
-#endif
-        od
+    :: !found -> sleep_until()
     :: else -> found = false
     fi
 }
 
 proctype worker(byte me)
 {
-    byte eligible, who, woken;
-    bool found, cleared;
+    byte eligible, who, woken, missed;
+    bool found, cleared, timed, ahead;
+#ifdef MUTANT_SPINNER_STAYS_COUNTED
+    bool counted;
+#endif
     do
     ::  if
         :: leaving && queued == 0 -> break /* continues */
         :: else
         fi;
         if
-        :: atomic { MAY_ENTER -> skip } /* kt__loop_enter */
+        :: atomic { MAY_ENTER -> missed = 0 } /* kt__loop_enter */
 #ifndef MUTANT_LOOP_IGNORES_TASKS
             if
             :: queued > 0 -> wake(1)
@@ -151,20 +208,7 @@ proctype worker(byte me)
             ran++
         :: atomic { !MAY_ENTER && queued == 0 -> skip }
             if
-            :: me == 1 -> /* may_spin, spin */
-                atomic { spinning++; cleared = spinning < CPUS }
-                if
-                :: cleared ->
-                    if
-                    :: THERE_IS_WORK -> found = true
-                    :: true /* its time is over */
-                    fi
-                :: else
-                fi;
-                cleared = false;
-#ifndef MUTANT_SPINNER_STAYS_COUNTED
-                spinning--;
-#endif
+            :: me == 1 -> spin()
             :: else
             fi;
             if
@@ -173,7 +217,7 @@ proctype worker(byte me)
             fi;
 #ifdef MUTANT_SPINNER_STAYS_COUNTED
             if
-            :: me == 1 -> spinning--
+            :: counted -> atomic { counted = false; spinning-- }
             :: else
             fi
 #endif

@@ -79,7 +79,7 @@ proctype submitter(byte task)
     bool done;
     put();
     if
-    :: !done -> /* kt__queue_put_or_wait */
+    :: !done -> /* kt__queue_wait_and_put */
 #ifndef MUTANT_COUNTS_ITSELF_LATE
         room_waiters++;
 #endif

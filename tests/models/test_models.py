@@ -17,6 +17,7 @@ MODELS = Path(__file__).parent
 MUTANT = re.compile(r"^ \* (MUTANT_\w+):", re.MULTILINE)
 
 pytestmark = [
+    pytest.mark.any_python,
     pytest.mark.skipif(shutil.which("spin") is None, reason="spin, which checks the models, is not installed"),
     pytest.mark.skipif(shutil.which("cc") is None, reason="spin's checkers are C, and there is no compiler"),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import errno
 import gc
 import os
@@ -26,7 +28,7 @@ LEAVABLE = [kind for kind in KINDS if kind not in ("user", "time")]
 
 
 def on_a_thread(function, **options):
-    thread = kthreads.Thread(function, **options)
+    thread = kthreads.Thread(target=function, **options)
     thread.start()
     thread.join()
     return thread.result
@@ -187,10 +189,10 @@ def test_no_descriptor_is_left_open(elsewhere):
             kthreads.unshare(CloneFlags.NEWUTS)
             with kthreads.unshare(CloneFlags.NEWNS | CloneFlags.NEWNET):
                 pass
-            with kthreads.setns(elsewhere, CloneFlags.NEWUTS | CloneFlags.NEWNS):
+            with kthreads.setns(pid=elsewhere, flags=CloneFlags.NEWUTS | CloneFlags.NEWNS):
                 pass
             with pytest.raises(ValueError, match="say which"):
-                kthreads.setns(elsewhere)
+                kthreads.setns(pid=elsewhere)
         return len(os.listdir("/proc/thread-self/fd")) - before
 
     assert on_a_thread(visit, share=OWN_FS) == 0
@@ -254,7 +256,7 @@ def test_a_second_pid_namespace_is_refused_until_the_first_is_left():
 def test_a_thread_whose_children_go_elsewhere_says_why_it_starts_no_thread():
     def visit():
         with kthreads.unshare(CloneFlags.NEWPID):
-            thread = kthreads.Thread(print)
+            thread = kthreads.Thread(target=print)
             with pytest.raises(kthreads.ThreadStateError, match="another PID namespace"):
                 thread.start()
 
@@ -363,7 +365,7 @@ def test_a_thread_enters_the_namespace_of_a_process_and_leaves_it(kind, elsewher
     theirs = os.readlink(f"/proc/{elsewhere}/ns/{kind}")
 
     def visit():
-        with kthreads.setns(elsewhere, KINDS[kind]):
+        with kthreads.setns(pid=elsewhere, flags=KINDS[kind]):
             inside = inode(kind) if kind != "pid" else os.readlink("/proc/thread-self/ns/pid_for_children")
         return inside, inode(kind)
 
@@ -371,32 +373,40 @@ def test_a_thread_enters_the_namespace_of_a_process_and_leaves_it(kind, elsewher
 
 
 @root_only
-@pytest.mark.parametrize("way", ["path", "pathlike", "file", "descriptor", "pidfd", "pid"])
+@pytest.mark.parametrize("way", ["path", "bytes", "pathlike", "file", "namespace", "pidfd", "process", "pid"])
 def test_a_target_is_named_in_every_way(way, elsewhere, tmp_path):
     path = f"/proc/{elsewhere}/ns/uts"
-    with open(path) as file:
-        pidfd = os.pidfd_open(elsewhere)
+    found = next(each for each in kthreads.namespaces.list_namespaces(elsewhere) if each.kind == "uts")
+    with open(path) as file, open(os.pidfd_open(elsewhere), "rb") as pidfd, joined_to(path) as process:
         target = {
-            "path": path,
-            "pathlike": Path(path),
-            "file": file,
-            "descriptor": file.fileno(),
-            "pidfd": pidfd,
-            "pid": elsewhere,
+            "path": {"target": path},
+            "bytes": {"target": path.encode()},
+            "pathlike": {"target": Path(path)},
+            "file": {"target": file},
+            "namespace": {"target": found},
+            "pidfd": {"target": pidfd},
+            "process": {"target": process},
+            "pid": {"pid": elsewhere},
         }[way]
 
         def visit():
-            with kthreads.setns(target, CloneFlags.NEWUTS):
+            with kthreads.setns(**target, flags=CloneFlags.NEWUTS):
                 return os.uname().nodename
 
         assert on_a_thread(visit) == "elsewhere"
-        os.close(pidfd)
+
+
+@contextlib.contextmanager
+def joined_to(path):
+    """A running Process in a namespace."""
+    with open(path) as file, kthreads.Process(["cat"], stdin=subprocess.PIPE, join=[(file.fileno(), 0)]) as process:
+        yield process
 
 
 @root_only
 def test_all_namespaces_of_a_process_are_entered_but_those_that_one_is_in(elsewhere):
     def visit():
-        with kthreads.setns(elsewhere, kthreads.flags.NAMESPACES) as entry:
+        with kthreads.setns(pid=elsewhere, flags=kthreads.flags.NAMESPACES) as entry:
             return entry.flags, os.getcwd()
 
     flags, cwd = on_a_thread(visit, share=OWN_FS)
@@ -411,10 +421,10 @@ def test_a_thread_enters_the_namespace_of_another_thread(gate):
     try:
         host.fileno()
         theirs = os.readlink(f"/proc/self/task/{host.native_id}/ns/uts")
-        for target in (host, host.native_id):
+        for target in ({"target": host}, {"pid": host.native_id}):
 
             def visit(target=target):
-                with kthreads.setns(target, CloneFlags.NEWUTS):
+                with kthreads.setns(**target, flags=CloneFlags.NEWUTS):
                     return inode("uts")
 
             assert on_a_thread(visit) == theirs
@@ -428,7 +438,7 @@ def test_a_thread_enters_the_namespace_of_another_thread(gate):
 def test_what_setns_cannot_enter_is_refused_with_the_reason(tmp_path):
     own = "/proc/thread-self/ns/uts"
     with pytest.raises(ValueError, match="say which namespaces"):
-        kthreads.setns(os.getpid())
+        kthreads.setns(pid=os.getpid())
     with pytest.raises(ValueError, match="is a uts namespace"):
         kthreads.setns(own, CloneFlags.NEWNET)
     with pytest.raises(ValueError, match="flags of namespaces"):
@@ -438,13 +448,50 @@ def test_what_setns_cannot_enter_is_refused_with_the_reason(tmp_path):
     with pytest.raises(FileNotFoundError):
         kthreads.setns(tmp_path / "nothing")
     with pytest.raises(ProcessLookupError, match="no process"):
-        kthreads.setns(2**22 + 1, CloneFlags.NEWUTS)
+        kthreads.setns(pid=2**22 + 1, flags=CloneFlags.NEWUTS)
     with open("/proc/self/status") as file, pytest.raises(ValueError, match="neither of a namespace nor a pidfd"):
         kthreads.setns(file)
 
 
+def test_an_int_is_no_target_as_it_could_be_a_descriptor_or_an_id():
+    with open("/proc/thread-self/ns/uts") as file:
+        for target in (file.fileno(), os.getpid(), True):
+            with pytest.raises(TypeError, match="pid="):
+                kthreads.setns(target, CloneFlags.NEWUTS)
+
+
+@pytest.mark.parametrize("targets", [{}, {"target": "/proc/self/ns/uts", "pid": 1}], ids=["none", "two"])
+def test_there_is_one_target(targets):
+    with pytest.raises(TypeError, match="one target"):
+        kthreads.setns(**targets, flags=CloneFlags.NEWUTS)
+
+
+@pytest.mark.parametrize(
+    ("pid", "kind"), [(0, ValueError), (-1, ValueError), (2**31, ValueError), (True, TypeError), ("1", TypeError)]
+)
+def test_what_is_no_id_of_a_process_is_refused(pid, kind):
+    with pytest.raises(kind, match="pid must be the id"):
+        kthreads.setns(pid=pid, flags=CloneFlags.NEWUTS)
+
+
+def test_a_file_that_is_no_namespace_is_einval():
+    with open("/etc/passwd") as file:
+        for target in ("/etc/passwd", file):
+            with pytest.raises(kthreads.FlagError) as caught:
+                kthreads.setns(target, CloneFlags.NEWNET)
+            assert caught.value.errno == errno.EINVAL
+
+
+def test_a_namespace_that_all_have_left_is_not_found(elsewhere):
+    found = next(each for each in kthreads.namespaces.list_namespaces(elsewhere) if each.kind == "uts")
+    with pytest.raises(ProcessLookupError, match="no thread is in uts:"):
+        kthreads.setns(dataclasses.replace(found, inode=1))
+
+
 def test_namespaces_of_a_process_are_refused_to_one_of_several_threads(elsewhere_user):
-    assert "needs a process with one thread" in refusal_of(kthreads.setns, elsewhere_user, CloneFlags.NEWUSER)
+    assert "needs a process with one thread" in refusal_of(
+        lambda flags: kthreads.setns(pid=elsewhere_user, flags=flags), CloneFlags.NEWUSER
+    )
 
 
 @pytest.fixture
@@ -471,7 +518,7 @@ def test_a_pid_namespace_above_is_refused():
         child = os.fork()
         if not child:
             try:
-                kthreads.setns(outside)
+                kthreads.setns(open(outside))
             except kthreads.FlagError as error:
                 print("one below it" in str(error), flush=True)
             os._exit(0)

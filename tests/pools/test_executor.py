@@ -18,6 +18,7 @@ import pytest
 from programs import ended
 
 import kthreads
+from kthreads.pools import completions, handle, native_task, python_task
 
 fork = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
@@ -276,6 +277,31 @@ def test_shutdown_returns_when_callbacks_have_been_called(gate):
         gate.open()
         threading.Timer(0.05, go_on.set).start()
     assert called == [7]
+
+
+@pytest.mark.parametrize("fn", ["native", "python"])
+def test_a_task_that_is_queued_after_the_last_thread_has_left_leaves_nothing(fn, crc32, monkeypatch):
+    def count_of_tasks():
+        completions.drain_shared()
+        python_task.unregister_ended()
+        return len(completions.shared_completions().pending) + len(python_task._cancelled)
+
+    executor = kthreads.ThreadPoolExecutor(1)
+    assert executor.submit(abs, -1).result() == 1
+    before = count_of_tasks()
+    queue_at_once, submit = native_task.NativeFuture.queue_at_once, handle._submit
+
+    def shut_down_first(call):
+        return lambda *args: (executor.shutdown(), call(*args))[1]
+
+    monkeypatch.setattr(native_task.NativeFuture, "queue_at_once", shut_down_first(queue_at_once))
+    monkeypatch.setattr(handle, "_submit", shut_down_first(submit))
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.submit(*{"native": (crc32, 0, b"", 0), "python": (abs, -1)}[fn])
+    assert count_of_tasks() == before + 1
+    executor = None
+    gc.collect()
+    assert count_of_tasks() == before
 
 
 # ---- Where it goes -------------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def pool():
     schedule=st.sampled_from(["dynamic", "static"]),
     workers=st.none() | st.integers(1, 5),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_native_body_gets_each_item_of_a_range_once(
     function, pool, start, length, step, backwards, grain, schedule, workers
 ):

@@ -70,14 +70,14 @@ shapes = hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=9)
 
 
 @given(data=st.data(), shape=shapes, grain=st.none() | st.integers(1, 50))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_map_is_a_ufunc_whatever_the_shapes_and_strides(minus, pool, data, shape, grain):
     a, b = data.draw(views(shape)), data.draw(views(shape))
     expect_like(pool.map_array(minus, a, b, grain=grain), np.subtract(a, b))
 
 
 @given(data=st.data(), shape=shapes)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_out_takes_the_result_whatever_its_strides_and_type(minus, pool, data, shape):
     a, b = data.draw(views(shape)), data.draw(views(shape))
     out = data.draw(views(shape, data.draw(st.sampled_from(["f8", "f4", "c16"]))))
@@ -91,7 +91,7 @@ def test_out_takes_the_result_whatever_its_strides_and_type(minus, pool, data, s
 
 
 @given(data=st.data(), length=st.integers(1, 300), memory=st.integers(600, 900))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_overlapping_inputs_and_outputs_do_not_disturb_each_other(minus, pool, data, length, memory):
     ours, theirs = np.arange(memory, dtype="f8") ** 2, np.arange(memory, dtype="f8") ** 2
     window = st.tuples(st.integers(0, memory - 2 * length), st.sampled_from([-2, -1, 1, 2]))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 
 import pytest
-from programs import ended
+from programs import ended, printed
 
 PRELUDE = """
 import asyncio, atexit, os, sys, threading, time
@@ -86,7 +87,7 @@ WAITS_FOR_A_LOCK = """
             """
             begun = threading.Event()
             loop = pool.prepare(lambda begin, end: begun.set(), 1 << 40, grain=1)
-            kthreads.Thread(loop, daemon=True).start()
+            kthreads.Thread(target=loop, daemon=True).start()
             begun.wait()
             """,
             id="a loop runs in a kernel thread",
@@ -216,3 +217,22 @@ def test_functions_called_at_exit_can_look_at_the_pool_but_not_use_it(script):
         pool.submit(abs, -1).result()
     """)
     assert (status, output, errors) == (0, "cannot use the pool after shutdown\n" * 2 + "1\n", "")
+
+
+def test_a_trace_that_a_generator_never_ends_is_written_as_the_interpreter_ends(tmp_path):
+    """The generator lives as long as the modules: when it is ended, what it would call is gone."""
+    program = """
+import json, sys, threading
+import kthreads
+
+def traced(pool):
+    with pool.trace(sys.argv[1]):
+        pool.submit(abs, -1).result()
+        yield
+
+threading.kept = traced(kthreads.Pool(2))
+next(threading.kept)
+"""
+    assert printed(program, str(tmp_path / "trace")) == ""
+    events = json.loads((tmp_path / "trace").read_text())["traceEvents"]
+    assert "task" in {event["name"] for event in events}

@@ -14,6 +14,7 @@ import pytest
 
 import kthreads
 from kthreads import CloneFlags, ProcessStartError
+from kthreads.processes import request
 
 ROOT = os.geteuid() == 0
 CGROUP = next(
@@ -167,6 +168,15 @@ def test_the_pidfd_tells_the_end():
         child.fileno()
 
 
+@pytest.mark.parametrize("api", ["clone3", "clone"])
+def test_handlers_that_are_shared_are_not_reset(monkeypatch, api):
+    """They are the parent's."""
+    monkeypatch.setattr(request, "_api", lambda: api)
+    flags = CloneFlags.CLEAR_SIGHAND | CloneFlags.SIGHAND | CloneFlags.VM
+    with pytest.raises(kthreads.FlagError, match="CLONE_CLEAR_SIGHAND"):
+        kthreads.clone(pause, flags)
+
+
 def test_a_status_that_another_wait_took_is_0():
     child = kthreads.clone(abort, CloneFlags.CLEAR_SIGHAND)
     os.waitpid(child.pid, 0)
@@ -230,7 +240,7 @@ def test_a_python_child_has_a_whole_libc(native_library):
     """malloc under load in other threads, threads and children of its own, subprocesses."""
 
     def run():
-        thread = kthreads.Thread(kthreads.symbol(native_library, "same_i32", "int(int)"), (5,))
+        thread = kthreads.Thread(target=kthreads.symbol(native_library, "same_i32", "int(int)"), args=(5,))
         thread.start()
         thread.join()
         assert thread.result == 5
@@ -262,7 +272,7 @@ def test_a_python_child_of_a_kernel_thread_knows_its_tid():
         return 0 if threading.get_native_id() == os.getpid() == thread.native_id else 1
 
     codes = []
-    thread = kthreads.Thread(lambda: codes.append(kthreads.clone(run).wait()))
+    thread = kthreads.Thread(target=lambda: codes.append(kthreads.clone(run).wait()))
     thread.start()
     thread.join()
     assert codes == [0]

@@ -104,6 +104,21 @@ def test_who_has_no_range_is_told_so(as_nobody):
 
 @needs_root
 @has_ranges
+@pytest.mark.parametrize("line", ["nobody:many:5", "nobody::5", "nobody:1:\u0661", "nobody:-1:5"])
+def test_a_range_that_is_none_is_told(as_nobody, line):
+    assert "has a range for nobody that is not FIRST:COUNT" in as_nobody(mapped, f"{line}\n")
+
+
+@needs_root
+@has_ranges
+@has_newuidmap
+def test_lines_that_are_no_ranges_are_passed_over(as_nobody):
+    out = as_nobody(mapped, "\nnobody\nnobody:1\nnobody:1:2:3\nnobody:300000:1000\n")
+    assert out.split()[-3:] == ["1", "300000", "1000"]
+
+
+@needs_root
+@has_ranges
 def test_who_lacks_newuidmap_is_told_so(as_nobody):
     def without_the_program():
         os.environ["PATH"] = "/nowhere"

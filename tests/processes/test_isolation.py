@@ -20,7 +20,7 @@ import kthreads
 from kthreads import CloneFlags, Process
 from kthreads.mounts import Bind, Dev, Overlay, Tmpfs
 
-pytestmark = pytest.mark.usefixtures("leaves_nothing_behind")
+pytestmark = [pytest.mark.usefixtures("leaves_nothing_behind"), pytest.mark.any_python]
 
 
 # ---- Namespaces ---------------------------------------------------------------------------------------------------------
@@ -109,7 +109,8 @@ def test_a_folder_becomes_the_root_and_the_old_one_is_out_of_reach(small_root):
     out = output_of(["/bin/sh", "-c", "ls /; echo; cat /proc/self/mountinfo"], namespaces=SIX, root=small_root)
     names, mounts = out.split("\n\n")
     assert names.split() == ["bin", "dev", "etc", "proc", "tmp"]
-    assert {line.split()[4] for line in mounts.splitlines()} == {"/", "/proc"}
+    seen = {line.split()[4] for line in mounts.splitlines()}
+    assert {path for path in seen if not path.startswith("/proc/")} == {"/", "/proc"}
 
 
 @isolated
@@ -366,15 +367,19 @@ def test_all_of_a_pid_namespace_ends_with_it():
 
 @isolated
 def test_init_s_copy_of_our_memory_can_be_read_by_nobody_inside():
-    out = shell(
-        "cat /proc/1/maps /proc/1/environ /proc/1/mem; ls -l /proc/1/exe; true",
-        namespaces=SIX,
-        uid_map="root",
-        gid_map="root",
-        init=True,
-        keep_capabilities="all",
-    )
-    assert out.count("Permission denied") == 4, out
+    """The init of a function is a copy of this process. That of a program is not: tests/escape/test_launcher.py."""
+
+    def read():
+        refused = 0
+        for name in ("maps", "environ", "mem", "exe"):
+            try:
+                os.readlink("/proc/1/exe") if name == "exe" else Path(f"/proc/1/{name}").read_bytes()
+            except PermissionError:
+                refused += 1
+        return refused
+
+    process = Process(read, namespaces=SIX, uid_map="root", gid_map="root", init=True, keep_capabilities="all")
+    assert process.wait(30) == 4
 
 
 def test_a_parent_s_death_can_be_told():

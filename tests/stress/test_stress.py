@@ -28,7 +28,7 @@ def create(number):
     chance = random.Random(f"{seed} {number}")
     for at in range(starts // CREATORS):
         options = chance.choice(ways)
-        thread = kthreads.Thread(same, (at,), **options)
+        thread = kthreads.Thread(target=same, args=(at,), **options)
         thread.start()
         dice = chance.random()
         if dice < 0.7:
@@ -41,7 +41,7 @@ def create(number):
         if dice > 0.99:
             pid = os.fork()
             if pid == 0:
-                thread = kthreads.Thread(same, (5,), **options)
+                thread = kthreads.Thread(target=same, args=(5,), **options)
                 thread.start()
                 thread.join()
                 os._exit(0 if thread.result == 5 else 1)
@@ -53,7 +53,7 @@ def create(number):
         elif dice > 0.965:
             gc.collect()
         elif dice > 0.95:
-            keyed = kthreads.Thread(use_key, **options)
+            keyed = kthreads.Thread(target=use_key, **options)
             keyed.start()
             keyed.join()
 

@@ -7,6 +7,7 @@ import os
 import threading
 
 import pytest
+from own_threads import threads_of_process
 
 import kthreads
 
@@ -18,7 +19,7 @@ def started_at(gate, **options):
 
 
 def started(target, *args, **options):
-    thread = kthreads.Thread(target, args, **options)
+    thread = kthreads.Thread(target=target, args=args, **options)
     thread.start()
     return thread
 
@@ -131,10 +132,10 @@ def test_threads_are_gathered():
 def test_awaiting_needs_no_other_thread(gate):
     async def main():
         thread = started_at(gate)
-        before = len(os.listdir("/proc/self/task"))
+        before = threads_of_process()
         waiting = asyncio.ensure_future(thread)
         await others_run()
-        assert len(os.listdir("/proc/self/task")) == before
+        assert not threads_of_process() - before
         gate.open()
         await waiting
 
@@ -176,7 +177,7 @@ def test_the_awaiting_thread_may_hold_a_pidfd_too(gate):
 def test_a_thread_that_was_not_started_cannot_be_awaited():
     async def main():
         with pytest.raises(kthreads.ThreadStateError, match="before it is started"):
-            await kthreads.Thread(abs, (1,))
+            await kthreads.Thread(target=abs, args=(1,))
 
     asyncio.run(main())
 

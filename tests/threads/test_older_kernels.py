@@ -17,7 +17,7 @@ library = sys.argv[1]
 refuse = kthreads.symbol(library, "refuse_system_call", "int(long, int, int)")
 same = kthreads.symbol(library, "same_i32", "int(int)")
 def run(number, **options):
-    thread = kthreads.Thread(same, (number,), **options)
+    thread = kthreads.Thread(target=same, args=(number,), **options)
     thread.start()
     thread.join()
     return thread.result
@@ -48,7 +48,7 @@ def test_without_light_guards_mprotect_makes_them(script):
     output = script(f"""
         assert refuse({MADVISE}, {GUARD_INSTALL}, errno.EINVAL) == 0
         print(run(7), bool(lib.kt_features() & lib.KT_FEATURE_GUARD))
-        thread = kthreads.Thread(kthreads.symbol(library, "stack_low", "uint64_t(void)"))
+        thread = kthreads.Thread(target=kthreads.symbol(library, "stack_low", "uint64_t(void)"))
         thread.start(); thread.join()
         low = thread.result
         below = [line for line in open("/proc/self/maps") if int(line.split("-")[1].split()[0], 16) == low]
@@ -61,7 +61,7 @@ def test_without_futex_waitv_wait_looks_from_time_to_time(script):
     output = script(f"""
         assert refuse({FUTEX_WAITV}, -1, errno.ENOSYS) == 0
         usleep = kthreads.symbol(None, "usleep", "int(unsigned)")
-        threads = [kthreads.Thread(usleep, (delay,)) for delay in (10_000_000, 20_000)]
+        threads = [kthreads.Thread(target=usleep, args=(delay,)) for delay in (10_000_000, 20_000)]
         for thread in threads:
             thread.daemon = True
             thread.start()
@@ -78,7 +78,7 @@ def test_without_pidfds_of_threads_fileno_says_so(script):
         assert refuse({PIDFD_OPEN}, -1, errno.EINVAL) == 0
         import numpy as np
         gate = np.zeros(1, "i4")
-        thread = kthreads.Thread(kthreads.symbol(library, "wait_for", "int(const void *)"), (gate,))
+        thread = kthreads.Thread(target=kthreads.symbol(library, "wait_for", "int(const void *)"), args=(gate,))
         thread.start()
         try:
             thread.fileno()
@@ -95,7 +95,7 @@ def test_without_pidfds_a_thread_is_awaited_all_the_same(script):
         import asyncio
         assert refuse({PIDFD_OPEN}, -1, errno.EINVAL) == 0
         async def main():
-            thread = kthreads.Thread(same, (7,))
+            thread = kthreads.Thread(target=same, args=(7,))
             thread.start()
             return await thread
         print(asyncio.run(main()))

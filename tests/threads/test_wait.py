@@ -35,7 +35,7 @@ def test_wait_returns_when_the_first_has_ended(gate, native_library, count):
 
 def test_wait_returns_at_the_first_exception(gate, monkeypatch):
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    slow, bad = gate.thread(), kthreads.Thread(lambda: 1 / 0)
+    slow, bad = gate.thread(), kthreads.Thread(target=lambda: 1 / 0)
     slow.start()
     bad.start()
     done, _ = kthreads.wait([slow, bad], return_when=kthreads.FIRST_EXCEPTION)

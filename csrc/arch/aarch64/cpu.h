@@ -12,6 +12,9 @@
 /* TLS variant I: the thread pointer is the end of the descriptor, and static TLS lies above it. */
 #define KT_TLS_BELOW 0
 
+/* Integer registers for arguments beyond KT_INTEGER_ARGUMENTS (x6 and x7). */
+#define KT_MORE_INTEGER_REGISTERS 2
+
 static inline void kt__pause(void)
 {
     __asm__ volatile("isb" ::: "memory");

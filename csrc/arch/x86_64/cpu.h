@@ -12,6 +12,9 @@
 /* TLS variant II: the thread pointer is the address of the descriptor, and static TLS lies below it. */
 #define KT_TLS_BELOW 1
 
+/* Integer registers for arguments beyond KT_INTEGER_ARGUMENTS. */
+#define KT_MORE_INTEGER_REGISTERS 0
+
 static inline void kt__pause(void)
 {
     __builtin_ia32_pause();

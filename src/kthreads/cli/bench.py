@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +17,7 @@ from kthreads.bench.model.json_file import FormatError
 from kthreads.bench.model.run import Run
 from kthreads.bench.model.suites import SUITES, SYSCALLS, all_peers
 from kthreads.bench.output import report, tables
+from kthreads.cli.message import complain
 from kthreads.cli.parser import Parser
 
 INTERRUPTED = 130
@@ -59,7 +59,10 @@ def _load(path: Path | None) -> RunSummary | None:
 
 def _plan(options: argparse.Namespace) -> tuple[Plan, RunSummary | None]:
     """What to measure, and the run to compare with."""
-    suites = _known("suite", options.suites or [*SUITES, SYSCALLS], [*SUITES, SYSCALLS])
+    every = [*SUITES, SYSCALLS]
+    # A quick run has no time for whole jobs, unless they are asked for.
+    unasked = [name for name in every if not (options.quick and name == "jobs")]
+    suites = _known("suite", options.suites or unasked, every)
     peers = None
     if options.peers is not None:
         peers = _known("peer", [name.strip() for name in options.peers.split(",")], list(all_peers()))
@@ -106,14 +109,14 @@ def _run(options: argparse.Namespace) -> int:
     try:
         plan, old = _plan(options)
     except UsageError as error:
-        print(f"kthreads bench: {error}", file=sys.stderr)
+        complain("kthreads bench", error)
         return 2
     runner, interrupted = _measure(plan, errors)
     summary = RunSummary.of(runner.run)
     try:
         _save(options, runner.run, summary, old)
     except OSError as error:
-        print(f"kthreads bench: {error.filename} cannot be written: {error.strerror}", file=sys.stderr)
+        complain("kthreads bench", f"{error.filename} cannot be written: {error.strerror}")
         return 2
     console = Console()
     _print(summary, old, console if console.is_terminal else Console(width=160))
@@ -123,7 +126,7 @@ def _run(options: argparse.Namespace) -> int:
 def add_arguments(parser: Parser) -> None:
     """Adds the description and the options of `bench`."""
     parser.description = (
-        "Measures threads, regions and tasks and compares them with their peers. Suites: "
+        "Measures threads, regions, tasks and whole jobs and compares them with their peers. Suites: "
         + ", ".join([*SUITES, SYSCALLS])
         + "."
     )
@@ -131,7 +134,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--peers", metavar="PEER,…", help="only these peers: " + ", ".join(all_peers()))
     parser.add_argument("--json", type=Path, metavar="FILE", help="save every sample (compressed when it ends in .gz)")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots")
-    parser.add_argument("--quick", action="store_true", help="take at most 20 s; less precise")
+    parser.add_argument("--quick", action="store_true", help="take at most 20 s; less precise, and without jobs")
     parser.add_argument(
         "--compare", type=Path, metavar="OLD.json", help="show what got faster or slower since OLD.json"
     )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import tempfile
-import time
 from pathlib import Path
 
-from kthreads import cgroups, deadline, procfs
+from kthreads import cgroups, procfs
 from kthreads.errors import UnsupportedError
+from kthreads.own_cgroup import OwnCgroup
 
 __all__ = ["Cgroup", "Limits"]
 
@@ -42,6 +39,7 @@ class Limits:
 
 class Cgroup:
     """A new cgroup with limits, as a context manager: at the end, what is left in it is killed and it is removed.
+    Where this process is killed before, the next one that makes such a cgroup in the same place removes it.
 
     Args:
         limits: what to write into it.
@@ -63,10 +61,11 @@ class Cgroup:
                 reasons.append(f"{folder} has no controller for {', '.join(sorted(missing))}")
                 continue
             try:
-                self.path = _make(folder, limits)
+                self._own = _make(folder, limits)
             except OSError as error:
                 reasons.append(f"{folder}: {error.strerror}")
                 continue
+            self.path = self._own.path
             return
         raise UnsupportedError(
             "no cgroup can be made for these limits: "
@@ -74,14 +73,19 @@ class Cgroup:
             + ". Limits need cgroup version 2 with these controllers, and a cgroup that may be written to"
         )
 
+    def freeze(self) -> None:
+        """Has the kernel stop all processes in it (Linux 5.2)."""
+        (self.path / "cgroup.freeze").write_text("1")
+
+    def thaw(self) -> None:
+        """Lets them go on."""
+        (self.path / "cgroup.freeze").write_text("0")
+
     def __enter__(self) -> Cgroup:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(FileNotFoundError):  # cgroup.kill is of Linux 5.14
-            if (self.path / "cgroup.kill").exists():
-                (self.path / "cgroup.kill").write_text("1")
-            _remove(self.path)
+        self._own.remove()
 
 
 def _words(path: Path) -> set[str]:
@@ -93,32 +97,18 @@ def _own_folders() -> list[Path]:
     return [] if own is None else own.folders
 
 
-def _make(folder: Path, limits: Limits) -> Path:
+def _make(folder: Path, limits: Limits) -> OwnCgroup:
     """Makes a cgroup in a folder, whose controllers are handed down to it where they are not yet."""
     wanted = limits.controllers - _words(folder / "cgroup.subtree_control")
     if wanted:
         (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(wanted)))
-    path = Path(tempfile.mkdtemp(prefix="kthreads-", dir=folder))
+    own = OwnCgroup(folder)
     try:
         for name, value in limits.files.items():
-            if name == "memory.swap.max" and not (path / name).exists() and (path / "memory.max").exists():
+            if name == "memory.swap.max" and not (own.path / name).exists() and (own.path / "memory.max").exists():
                 continue  # a kernel without swap
-            (path / name).write_text(value)
-    except OSError:
-        path.rmdir()
+            (own.path / name).write_text(value)
+    except BaseException:
+        own.remove()
         raise
-    return path
-
-
-def _remove(path: Path) -> None:
-    """Removes a cgroup; what was killed may take a moment to be gone."""
-    limit = deadline.after(10)
-    while True:
-        try:
-            path.rmdir()
-        except OSError as error:
-            if error.errno != errno.EBUSY or deadline.has_passed(limit):
-                raise
-            time.sleep(0.005)
-        else:
-            return
+    return own

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 
+from kthreads.cli.message import complain
 from kthreads.cli.parser import Parser
-from kthreads.flags.explain import explain
+from kthreads.flags.explanation import explain
 from kthreads.flags.rule_model import APIS
 from kthreads.flags.text import CALLERS, parse
 
@@ -33,7 +33,7 @@ def _run(options: argparse.Namespace) -> int:
         api = options.api or _likely_api(words)
         explanation = explain(words, api, exit_signal=options.exit_signal)
     except ValueError as error:
-        print(f"kthreads explain: {error}", file=sys.stderr)
+        complain("kthreads explain", error)
         return 2
     print(explanation)
     return 0 if explanation.valid else 1

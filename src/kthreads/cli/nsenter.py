@@ -3,148 +3,85 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
-import sys
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
+from kthreads import __version__
 from kthreads.cli import execute, system
+from kthreads.cli.entering import FOLLOW, OF_TARGET, Plan
+from kthreads.cli.message import complain
+from kthreads.cli.namespace_options import NAMESPACE_OPTIONS
 from kthreads.cli.parser import Parser
-from kthreads.cli.unshare import group, parsed, user
+from kthreads.cli.values import number
 from kthreads.errors import KThreadsError
-from kthreads.flags.clone_flags import CloneFlags
-from kthreads.namespaces.enter import setns
-from kthreads.namespaces.listing import KINDS
+from kthreads.processes.idmap import HIGHEST
 
 NAME = "kthreads nsenter"
 _FAILURE = 1
-_FOLLOW = -1  # the id that the target has
-
-_OPTIONS = {  # kind: letter, long option
-    "mnt": ("-m", "--mount"),
-    "uts": ("-u", "--uts"),
-    "ipc": ("-i", "--ipc"),
-    "net": ("-n", "--net"),
-    "pid": ("-p", "--pid"),
-    "cgroup": ("-C", "--cgroup"),
-    "user": ("-U", "--user"),
-    "time": ("-T", "--time"),
-}
+_HIGHEST_INT = 2**31 - 1
 
 
-class _Plan:
-    """The namespaces to enter, all opened before the first step: afterwards /proc may be a different one."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.target = options.target
-        kinds = self._all_kinds() if options.all else set()
-        named: dict[str, str] = {
-            kind: getattr(options, kind) for kind in _OPTIONS if getattr(options, kind) is not None
-        }
-        files = {kind: file for kind, file in named.items() if file}
-        self.steps = [(_open(files[kind]), KINDS[kind]) for kind in KINDS if kind in files]
-        of_target = CloneFlags(0)
-        for kind in (kinds | set(named)) - set(files):
-            of_target |= KINDS[kind]
-        if of_target:
-            self._need_target("a namespace without =FILE")
-            self.steps.insert(0, (os.pidfd_open(self.target), of_target))
-        self.root = self._directory("root", options.root)
-        self.wd = self._directory("cwd", options.wd)
-        self.environment = self._environment() if options.env else None
-        self.owner = os.stat(f"/proc/{self.target}") if _FOLLOW in (options.setuid, options.setgid) else None
-        self.entered = CloneFlags(0)
-
-    def _all_kinds(self) -> set[str]:
-        """Those that the target has, except this process's own user namespace: the kernel refuses to enter it again."""
-        self._need_target("--all")
-        kinds = set(os.listdir(f"/proc/{self.target}/ns")) & set(KINDS)
-        if os.path.samefile(f"/proc/{self.target}/ns/user", "/proc/self/ns/user"):
-            kinds.discard("user")
-        return kinds
-
-    def _need_target(self, why: str) -> None:
-        if self.target is None:
-            raise ValueError(f"no target PID specified: {why} needs --target")
-
-    def _directory(self, name: str, given: str | None) -> int | None:
-        """A directory that was named, or for an empty name the target's; None where there is none to change to."""
-        if given is None:
-            return None
-        if not given:
-            self._need_target(f"--{'wd' if name == 'cwd' else name} without a directory")
-        return _open(given or f"/proc/{self.target}/{name}")
-
-    def _environment(self) -> dict[str, str]:
-        self._need_target("--env")
-        with open(f"/proc/{self.target}/environ", "rb") as file:
-            pairs = [pair.partition(b"=") for pair in file.read().split(b"\0") if b"=" in pair]
-        return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
-
-    def enter(self) -> None:
-        """Enters all: the user namespace last where the caller can do the rest before, to give privileges up with it;
-        else first, to gain them."""
-        for _, flags in self._enter(~CloneFlags.NEWUSER, forgiving=True):
-            self.entered |= flags
-        for _, flags in self._enter(~CloneFlags(0), forgiving=False):
-            self.entered |= flags
-
-    def _enter(self, mask: CloneFlags, *, forgiving: bool) -> list[tuple[int, CloneFlags]]:
-        """Enters what the mask allows, takes it off the steps, and returns it."""
-        done, left = [], []
-        for fd, flags in self.steps:
-            wanted = flags & mask
-            try:
-                entered = setns(fd, wanted).flags if wanted else CloneFlags(0)
-                done.append((fd, entered))
-                rest = flags & ~wanted
-            except (KThreadsError, OSError):
-                if not forgiving:
-                    raise
-                rest = flags
-            if rest:
-                left.append((fd, rest))
-        self.steps = left
-        return done
-
-
-def _open(path: str) -> int:
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _move(plan: _Plan, wdns: str | None) -> None:
+def _move(plan: Plan, wdns: str | None) -> None:
     """Root and working directory."""
-    wd = plan.wd
     if plan.root is not None:
-        if wd is None and wdns is None:
-            wd = _open(".")
+        old = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
         os.fchdir(plan.root)
         os.chroot(".")
         os.chdir("/")
+        if plan.wd is None and wdns is None and _is_in_root(old):
+            os.fchdir(old)
     if wdns is not None:
-        os.chdir(wdns)
-    if wd is not None:
-        os.fchdir(wd)
+        (system.enter_in_root if plan.root is not None or "mnt" in plan.entered else os.chdir)(wdns)
+    if plan.wd is not None:
+        os.fchdir(plan.wd)
 
 
-def _become(options: argparse.Namespace, plan: _Plan, groups_dropped: bool) -> None:
-    """User and group: in a user namespace its root, unless something else was asked for."""
+def _is_in_root(folder: int) -> bool:
+    """Whether a folder lies under the root of this process. It has been changed to for a moment."""
+    os.fchdir(folder)
+    try:
+        return os.path.isabs(os.getcwd())
+    except FileNotFoundError:
+        return False
+    finally:
+        os.chdir("/")
+
+
+def _drop_groups() -> bool:
+    """Leaves the supplementary groups. Returns whether that was allowed."""
+    try:
+        os.setgroups([])
+    except PermissionError:
+        return False
+    return True
+
+
+def _become(options: argparse.Namespace, plan: Plan, could_drop_groups: bool) -> None:
+    """User and group: in a user namespace its root, unless something else was asked for. The groups are left in it only
+    where it lets them be; `could_drop_groups` says whether they were before."""
     uid, gid = options.setuid, options.setgid
     if plan.owner is not None:
-        uid = plan.owner.st_uid if uid == _FOLLOW else uid
-        gid = plan.owner.st_gid if gid == _FOLLOW else gid
-    if plan.entered & CloneFlags.NEWUSER and not options.preserve_credentials:
+        uid = plan.owner.st_uid if uid == FOLLOW else uid
+        gid = plan.owner.st_gid if gid == FOLLOW else gid
+    if "user" in plan.entered and not options.preserve_credentials:
         uid, gid = uid or 0, gid or 0
     if gid is not None:
-        try:
-            os.setgroups([])
-        except PermissionError:
-            if not groups_dropped:
-                raise
+        if not _drop_groups() and not could_drop_groups:
+            raise PermissionError("the supplementary groups cannot be dropped")
         os.setgid(gid)
     if uid is not None:
         os.setuid(uid)
+    if options.keep_caps and "user" in plan.entered:
+        system.keep_capabilities()
+
+
+def _future_user(options: argparse.Namespace, plan: Plan) -> int:
+    """The user that the program will have, as its passwd entry is looked up before anything is entered."""
+    if options.setuid is not None:
+        return plan.owner.st_uid if options.setuid == FOLLOW and plan.owner is not None else int(options.setuid)
+    return 0 if plan.has_users and not options.preserve_credentials else os.geteuid()
 
 
 def _continue_as_child() -> None:
@@ -165,30 +102,24 @@ def _continue_as_child() -> None:
 
 def _run(options: argparse.Namespace) -> NoReturn:
     try:
-        plan = _Plan(options)
-        dropped = False
-        if any(flags & CloneFlags.NEWUSER for _, flags in plan.steps) and not options.preserve_credentials:
-            with contextlib.suppress(PermissionError):
-                os.setgroups([])
-                dropped = True
+        plan = Plan(options)
+        program = execute.Program.of(options.program, _future_user(options, plan), plan.environment)
+        could_drop_groups = not (plan.has_users and not options.preserve_credentials) or _drop_groups()
         # A process in the namespaces must not reach this program by /proc/PID/exe and write to it (CVE-2019-5736).
         system.set_not_dumpable()
         plan.enter()
         _move(plan, options.wdns)
-        if plan.entered & CloneFlags.NEWPID and not options.no_fork:
+        if "pid" in plan.entered and not options.no_fork:
             _continue_as_child()
-        _become(options, plan, dropped)
+        _become(options, plan, could_drop_groups)
     except (KThreadsError, OSError, ValueError) as error:
-        print(f"{NAME}: {error}", file=sys.stderr, flush=True)
+        complain(NAME, error)
         os._exit(_FAILURE)
-    execute.execute(NAME, options.program, plan.environment)
+    execute.execute_in_root(NAME, program)
 
 
-def _or_follow(convert: Any) -> Any:
-    def parse(text: str) -> int:
-        return _FOLLOW if text == "follow" else int(convert(text))
-
-    return parse
+def _or_follow(convert: Callable[[str], int]) -> Callable[[str], int]:
+    return lambda text: FOLLOW if text == "follow" else convert(text)
 
 
 def add_arguments(parser: Parser) -> None:
@@ -198,22 +129,37 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.run_program(short_values=True, failure=_FAILURE)
     parser.set_defaults(run=_run)
+    _add_what_to_enter(parser)
+    _add_what_to_become(parser)
+    parser.add_argument("-V", "--version", action="version", version=f"{NAME} {__version__}")
+
+
+def _add_what_to_enter(parser: Parser) -> None:
     add = parser.add_argument
-    add("-t", "--target", type=int, metavar="PID", help="the process or thread whose namespaces are entered")
+    what = "the process or thread whose namespaces are entered"
+    add("-t", "--target", type=number("pid", 0, _HIGHEST_INT), metavar="PID", help=what)
     add("-a", "--all", action="store_true", help="all of its namespaces")
-    for kind, (letter, name) in _OPTIONS.items():
-        add(letter, name, dest=kind, nargs="?", const="", metavar="FILE", help=f"its {kind} namespace, or that of FILE")
-    add("-S", "--setuid", type=_or_follow(parsed(user)), metavar="UID", help="the program's user id, or follow")
-    add("-G", "--setgid", type=_or_follow(parsed(group)), metavar="GID", help="the program's group id, or follow")
-    add("--preserve-credentials", action="store_true", help="keep the user and group ids")
-    add("-r", "--root", nargs="?", const="", metavar="DIR", help="the target's root directory, or DIR")
+    for kind, (letter, name, _) in NAMESPACE_OPTIONS.items():
+        what = f"its {kind} namespace, or that of FILE"
+        add(letter, name, dest=kind, nargs="?", const=OF_TARGET, metavar="FILE", help=what)
+    what = "the network namespace of the target's socket FD"
+    add("-N", "--net-socket", type=number("descriptor", 0, _HIGHEST_INT), metavar="FD", help=what)
+    add("--user-parent", action="store_true", help="the parent of its user namespace")
+    add("-c", "--join-cgroup", action="store_true", help="its cgroup")
+    add("-r", "--root", nargs="?", const=OF_TARGET, metavar="DIR", help="the target's root directory, or DIR")
     directory = parser.add_mutually_exclusive_group()
-    directory.add_argument("-w", "--wd", nargs="?", const="", metavar="DIR", help="its working directory, or DIR")
+    what = "its working directory, or DIR"
+    directory.add_argument("-w", "--wd", nargs="?", const=OF_TARGET, metavar="DIR", help=what)
     directory.add_argument("-W", "--wdns", metavar="DIR", help="DIR, as it is called in the namespaces")
-    add("-e", "--env", action="store_true", help="its environment variables")
-    add(
-        "-F",
-        "--no-fork",
-        action="store_true",
-        help="with --pid: do not fork; the program stays in the current PID namespace",
-    )
+
+
+def _add_what_to_become(parser: Parser) -> None:
+    add = parser.add_argument
+    for letter, name, what in (("-S", "uid", "user"), ("-G", "gid", "group")):
+        convert = _or_follow(number(name, 0, HIGHEST))
+        add(letter, f"--set{name}", type=convert, metavar=name.upper(), help=f"the program's {what} id, or follow")
+    add("--preserve-credentials", action="store_true", help="keep the user and group ids")
+    add("--keep-caps", action="store_true", help="keep the capabilities that the user namespace gives")
+    add("-e", "--env", action="store_true", help="the target's environment variables")
+    what = "with --pid: do not fork; the program stays in the current PID namespace"
+    add("-F", "--no-fork", action="store_true", help=what)

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-__all__ = ["Parser", "positive"]
+from kthreads.cli.message import visible
+
+__all__ = ["Parser"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,7 +50,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(self._failure, f"{self.prog}: {message}\n")
+        self.exit(self._failure, f"{self.prog}: {visible(message)}\n")
 
     def _split(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
         """The options, each as one word, and the rest."""
@@ -94,10 +96,3 @@ class Parser(argparse.ArgumentParser):
         """An option from its beginning, if only one begins so."""
         every = [each for action in self._actions for each in action.option_strings if each.startswith(option)]
         return every[0] if len(every) == 1 and option not in every else option
-
-
-def positive(text: str) -> int:
-    """The type of an argument that is a number from 1."""
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"not a number from 1: {text!r}")
-    return int(text)

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from kthreads.cli.message import complain, visible
 from kthreads.cli.parser import Parser
-from kthreads.namespaces.listing import KINDS, Member, Namespace, list_namespaces
+from kthreads.flags.clone_flags import KINDS
+from kthreads.namespaces.listing import Member, Namespace, list_namespaces
 
 NAME = "kthreads ps"
 
@@ -84,7 +86,9 @@ def tree(
             branches[key] = (branch(above) if above is not None else root).add(_line(namespace, len(namespace.pids)))
             rows = [] if key in counted else list(_members(namespace, everyone, threads))
             for member in rows[:members]:
-                branches[key].add(Text(f"{member.tid} {_command_of(member)}", no_wrap=True, overflow="ellipsis"))
+                branches[key].add(
+                    Text(f"{member.tid} {visible(_command_of(member))}", no_wrap=True, overflow="ellipsis")
+                )
             if len(rows) > members:
                 branches[key].add(Text(f"… and {len(rows) - members} more", "dim"))
         return branches[key]
@@ -111,7 +115,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         found = list_namespaces(options.pid)
     except OSError as error:
-        print(f"{NAME}: {error.strerror}", file=sys.stderr)
+        complain(NAME, error.strerror)
         return 1
     kinds = options.kind or tuple(KINDS)
     members = sys.maxsize if options.all else 8

@@ -7,22 +7,22 @@ import os
 
 from kthreads.errors import FlagError, NamespaceError, UnsupportedError
 from kthreads.flags.caller import Situation
-from kthreads.flags.clone_flags import SHARE_ALL, THREAD_NAMESPACES, CloneFlags, flags_of
+from kthreads.flags.clone_flags import SHARE_ALL, THREAD_NAMESPACES, CloneFlags, all_but, flags_of
 from kthreads.flags.kernel_rules import problems
 from kthreads.flags.rule_model import Problem, Request
 from kthreads.flags.text import text
 
-__all__ = ["THREAD", "check", "check_thread_flags", "refused"]
+__all__ = ["PERMISSIVE", "THREAD", "check", "check_thread_flags", "refused"]
 
 F = CloneFlags
 
 THREAD = F.THREAD | F.SIGHAND | F.VM
 """The flags of clone that make the child a thread."""
 
-# The thread that will start this one is not known yet, so only the combination of flags is checked.
-_PERMISSIVE = Situation(
+PERMISSIVE = Situation(
     sys_admin=True, pid_init=False, pid_pending=False, time_pending=False, user_namespaces=True, exhausted=F(0)
 )
+"""Of a caller that is not known yet, so that only the combination of flags is checked."""
 
 # Valid calls whose validity depends only on the flags and the kernel's version. Programs start many processes with the
 # same few flags.
@@ -69,14 +69,14 @@ def check_thread_flags(share: CloneFlags | int, namespaces: CloneFlags | int) ->
         FlagError, ValueError: the flags break a rule; the message says which.
     """
     share, namespaces = flags_of(share), flags_of(namespaces)
-    if share & ~SHARE_ALL:
-        raise ValueError(f"share= takes FS, FILES and SYSVSEM, not {share & ~SHARE_ALL!r}: threads share the rest")
-    if namespaces & ~THREAD_NAMESPACES:
+    if extra := share & all_but(SHARE_ALL):
+        raise ValueError(f"share= takes FS, FILES and SYSVSEM, not {extra!r}: threads share the rest")
+    if extra := namespaces & all_but(THREAD_NAMESPACES):
         raise ValueError(
-            f"namespaces= takes NEWNS, NEWUTS, NEWIPC, NEWNET and NEWCGROUP, not {namespaces & ~THREAD_NAMESPACES!r}: "
+            f"namespaces= takes NEWNS, NEWUTS, NEWIPC, NEWNET and NEWCGROUP, not {extra!r}: "
             "the kernel refuses those with CLONE_THREAD"
         )
-    check(THREAD | share | namespaces, "clone", situation=_PERMISSIVE)
+    check(THREAD | share | namespaces, "clone", situation=PERMISSIVE)
     return int(share | namespaces)
 
 

@@ -91,6 +91,11 @@ def flags_of(value: CloneFlags | int) -> CloneFlags:
     return CloneFlags(value)
 
 
+def all_but(flags: CloneFlags) -> CloneFlags:
+    """All bits except these. ~ on flags gives only the bits that have names, and a caller may pass others."""
+    return CloneFlags(~int(flags) & 0xFFFF_FFFF_FFFF_FFFF)
+
+
 _SET_BY_LIBRARY = (
     CloneFlags.SETTLS
     | CloneFlags.PARENT_SETTID
@@ -112,13 +117,15 @@ def check_process_flags(flags: CloneFlags, *, python: bool, exit_signal: int) ->
         raise ValueError("CLONE_THREAD makes a thread of this process: use kthreads.Thread")
     if flags & _SET_BY_LIBRARY:
         raise ValueError(f"{flags & _SET_BY_LIBRARY!r} cannot be passed: kthreads sets it where needed")
+    if not isinstance(exit_signal, int):
+        raise TypeError(f"exit_signal must be a signal or 0, not {exit_signal!r}")
     if not 0 <= exit_signal <= 64:
         raise ValueError(f"exit_signal must be a signal or 0, not {exit_signal}")
     if flags & CloneFlags.PARENT and exit_signal:
         raise ValueError("with CLONE_PARENT the child has this process's exit signal: pass exit_signal=0")
-    if python and flags & ~_ALLOWED_FOR_PYTHON:
+    if python and (extra := flags & all_but(_ALLOWED_FOR_PYTHON)):
         raise ValueError(
-            f"a Python callable cannot run with {flags & ~_ALLOWED_FOR_PYTHON!r}: only fork(3) leaves libc's locks free and "
+            f"a Python callable cannot run with {extra!r}: only fork(3) leaves libc's locks free and "
             "runs the fork handlers, and a child of fork shares nothing; use a native function or exec"
         )
     if python and exit_signal != SIGCHLD:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from errno import EINVAL, ENOSPC, ENOSYS, EPERM, EUSERS
 
 from kthreads.flags.caller import Situation
-from kthreads.flags.clone_flags import NAMESPACES, CloneFlags
+from kthreads.flags.clone_flags import NAMESPACES, CloneFlags, all_but
 from kthreads.flags.descriptions import FACTS, version_text
 from kthreads.flags.rule_model import Problem, Request, Rule, Sentence
 from kthreads.flags.text import signal_text, text
@@ -35,12 +35,7 @@ _SINGLE_THREADED = F.NEWUSER | F.THREAD | F.SIGHAND | F.VM
 _UNSHARE = NAMESPACES | F.VM | F.FS | F.FILES | F.SIGHAND | F.THREAD | F.SYSVSEM
 
 
-def _other_than(flags: CloneFlags) -> CloneFlags:
-    """All bits except these. ~ on flags gives only the bits that have names, and a caller may pass others."""
-    return F(~int(flags) & 0xFFFF_FFFF_FFFF_FFFF)
-
-
-_UNKNOWN = _other_than(functools.reduce(operator.or_, F) | _LOW_BYTE)
+_UNKNOWN = all_but(functools.reduce(operator.or_, F) | _LOW_BYTE)
 
 _CLONES = ("clone", "clone3")
 _MAKERS = ("clone", "clone3", "unshare")
@@ -263,9 +258,9 @@ def _autokill_gains_no_privileges(call: Request, here: Situation) -> str | None:
     return "CLONE_PIDFD_AUTOKILL needs CAP_SYS_ADMIN or a child that gains no privileges: add CLONE_NNP"
 
 
-@_rule(("unshare",), EINVAL, remove=(_other_than(_UNSHARE),))
+@_rule(("unshare",), EINVAL, remove=(all_but(_UNSHARE),))
 def _unshare_takes(call: Request, _: Situation) -> str | None:
-    other = call.has(_other_than(_UNSHARE))
+    other = call.has(all_but(_UNSHARE))
     if not other:
         return None
     return f"unshare does not take {text(other)}: it takes CLONE_FS, CLONE_FILES, CLONE_SYSVSEM and the namespaces"
@@ -287,9 +282,9 @@ def _setns_takes_32_bits(call: Request, _: Situation) -> str | None:
     return f"setns would ignore {text(lost)}: it takes the namespaces, CLONE_NEW*" if lost else None
 
 
-@_rule(("setns",), EINVAL, remove=(_other_than(NAMESPACES | _HIGH_HALF),))
+@_rule(("setns",), EINVAL, remove=(all_but(NAMESPACES | _HIGH_HALF),))
 def _setns_takes(call: Request, _: Situation) -> str | None:
-    other = call.has(_other_than(NAMESPACES | _HIGH_HALF))
+    other = call.has(all_but(NAMESPACES | _HIGH_HALF))
     return f"setns does not take {text(other)}: it takes the namespaces, CLONE_NEW*" if other else None
 
 

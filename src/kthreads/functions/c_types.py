@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-__all__ = ["VOID", "CType", "Prototype", "as_result", "function_type", "pointer_to"]
+__all__ = ["VOID", "CType", "Prototype", "agree", "as_result", "disagreement", "function_type", "pointer_to"]
+
+_ANYTHING = frozenset(["void", "opaque"])
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,8 @@ class CType:
 
     Attributes:
         kind: "void", "bool", "char", "integer", "float", "complex", "pointer", "function", "array" (while a declaration
-            is parsed), or "opaque": a structure, a union, or a type of which only the name is known.
+            is parsed), or "opaque": a structure, a union, or a type of which only the name is known. A number of ctypes in
+            the other byte order has a kind of its own, such as "swapped_i".
         size: in bytes; 0 where it is not known.
         signed: whether a number of this type has a sign.
         name: as C spells it; empty for pointers, functions and arrays.
@@ -33,6 +36,13 @@ class CType:
     const: bool | None = None
     prototype: Prototype | None = None
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.kind, self.size, self.signed, self.name, self.pointee, self.const, self.prototype))
+
     @cached_property
     def text(self) -> str:
         """The type as C writes it, and as `declaration.parse` reads it."""
@@ -48,6 +58,12 @@ class CType:
             return self.prototype.result._declare(f"{inner}({self.prototype.texts})")
         base = f"const {self.name}" if self.const else self.name
         return f"{base}{' ' if inner.startswith(('*', '(*')) else ''}{inner}"
+
+    def with_const(self, const: bool | None) -> CType:
+        """The same type with another const."""
+        if const is self.const:
+            return self
+        return CType(self.kind, self.size, self.signed, self.name, self.pointee, const, self.prototype)
 
     @cached_property
     def target(self) -> CType:
@@ -117,6 +133,34 @@ def function_type(result: CType, parameters: tuple[CType, ...], variable: bool) 
 def pointer_to(pointee: CType) -> CType:
     """The type of a pointer to this type."""
     return CType("pointer", 8, False, "", pointee)
+
+
+def agree(mine: CType, theirs: CType) -> bool:
+    """Whether a caller may pass a value of one type where a function takes or returns the other. Const does not matter."""
+    if mine.depth == 0 or theirs.depth == 0:
+        return mine.depth == theirs.depth and mine.layout == theirs.layout
+    target, other = mine.target, theirs.target
+    if target.kind in _ANYTHING or other.kind in _ANYTHING:
+        return True
+    if mine.depth != theirs.depth:
+        return False
+    if target.prototype is not None and other.prototype is not None:
+        return disagreement(target.prototype, other.prototype) is None
+    return target.layout == other.layout or (target.is_byte and other.is_byte)
+
+
+def disagreement(mine: Prototype, theirs: Prototype) -> str | None:
+    """Why a function of one type cannot be called as one of the other; None if it can."""
+    if len(mine.parameters) != len(theirs.parameters):
+        return f"it has {len(mine.parameters)} parameters, not {len(theirs.parameters)}"
+    if mine.variable != theirs.variable:
+        return f"it takes {'a variable' if mine.variable else 'a fixed'} number of arguments"
+    if not agree(mine.result, theirs.result):
+        return f"it returns {mine.result.text}, not {theirs.result.text}"
+    for number, (parameter, other) in enumerate(zip(mine.parameters, theirs.parameters, strict=True), 1):
+        if not agree(parameter, other):
+            return f"parameter {number} is {parameter.text}, not {other.text}"
+    return None
 
 
 def as_result(ctype: CType) -> CType:

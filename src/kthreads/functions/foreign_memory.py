@@ -14,12 +14,13 @@ from typing import Any
 from kthreads._native import ffi
 
 __all__ = [
-    "CFFIBuffer", "CTypesData", "CTypesReference", "address_of_ctypes", "is_numpy_scalar", "is_read_only",
+    "CFFIBuffer", "CTypesData", "CTypesFunction", "CTypesReference", "address_of_ctypes", "is_numpy_scalar", "is_read_only",
     "memory_of_buffer", "memory_of_cffi", "memory_of_ctypes",
 ]  # fmt: skip
 
 CFFIBuffer: Any = ffi.buffer
 CTypesData: Any = ctypes.c_int.__mro__[-2]  # _ctypes._CData, the base of all values of ctypes
+CTypesFunction: Any = ctypes._CFuncPtr  # type: ignore[attr-defined]
 CTypesReference: Any = type(ctypes.byref(ctypes.c_int()))
 _FromBuffer: Any = type(ffi.from_buffer(b""))
 _BYTES = ffi.typeof("char[]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
 import re
 import sys
@@ -13,7 +14,7 @@ from kthreads._native import ffi
 from kthreads.functions.c_types import VOID, CType, function_type, pointer_to
 from kthreads.functions.signature import Signature, variable_arguments
 
-__all__ = ["from_cffi", "from_cffi_function", "from_ctypes"]
+__all__ = ["from_cffi", "from_cffi_function", "from_ctypes", "from_ctypes_function"]
 
 _WIDE_CHARACTERS = frozenset(["wchar_t", "char16_t", "char32_t"])
 _COMPLEX = {"_cffi_float_complex_t": "float _Complex", "_cffi_double_complex_t": "double _Complex"}
@@ -86,7 +87,7 @@ def from_ctypes(kind: Any) -> CType:
         return VOID
     code = getattr(kind, "_type_", None)
     if getattr(kind, _NATIVE_ORDER, kind) is not kind:
-        return CType("opaque", 0, False, f"swapped_{code}")
+        return CType(f"swapped_{code}", ctypes.sizeof(kind), False, f"swapped_{code}")
     if isinstance(code, str) and code in _CTYPES_CODES:
         name = _CTYPES_CODES[code]
         if name == "PyObject *":
@@ -101,3 +102,15 @@ def from_ctypes(kind: Any) -> CType:
         return pointer_to(function_type(from_ctypes(restype), tuple(map(from_ctypes, argtypes)), False))
     name = re.sub(r"\W", "_", getattr(kind, "__name__", str(kind)), flags=re.ASCII)
     return CType("opaque", 0, False, f"struct {name}")
+
+
+def from_ctypes_function(function: Any) -> tuple[CType | None, tuple[CType, ...] | None]:
+    """The result and the parameters that a function of ctypes declares; None for what it does not declare.
+
+    An unset restype reads as int. A function whose restype was set holds a reference to it, which shows the difference.
+    """
+    has_restype = hasattr(type(function), "_argtypes_") or any(
+        held is function.restype for held in gc.get_referents(function)
+    )
+    result = from_ctypes(function.restype) if has_restype else None
+    return result, None if function.argtypes is None else tuple(map(from_ctypes, function.argtypes))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
+from kthreads import _call
 from kthreads._native import ffi, lib
 from kthreads.functions import build_id
-from kthreads.functions.c_types import CType
-from kthreads.functions.call_plan import INTEGERS_AT, plan_of
+from kthreads.functions.call_plan import CallPlan, plan_of
 from kthreads.functions.signature import Signature
 
 __all__ = ["Call", "NativeFunction"]
 
 _CALL = ffi.typeof("kt_call *")
-_new, _buffer, _cast = ffi.new, ffi.buffer, ffi.cast
 
 
 class Call:
@@ -26,16 +24,15 @@ class Call:
 
     Attributes:
         function: the function to call.
-        cdata: the ``kt_call *`` with the arguments, owned by this object.
-        keepalive: the objects that the arguments point to.
+        cdata: the ``kt_call *`` with the arguments, in memory of this object.
     """
 
-    __slots__ = ("cdata", "function", "keepalive")
+    __slots__ = ("_held", "cdata", "function")
 
-    def __init__(self, function: NativeFunction, cdata: Any, keepalive: Sequence[Any]) -> None:
+    def __init__(self, function: NativeFunction, cdata: Any, held: _call.Held) -> None:
         self.function = function
         self.cdata = cdata
-        self.keepalive = keepalive
+        self._held = held
 
     def run(self) -> Any:
         """Runs the call on the calling thread, without the GIL, and returns the result."""
@@ -44,7 +41,7 @@ class Call:
 
     def finish(self) -> None:
         """Releases the arguments. The call must have ended, on this thread or on another."""
-        self.keepalive = ()
+        self._held.release()
 
     @property
     def result(self) -> Any:
@@ -57,7 +54,7 @@ class Call:
         return int(self.cdata.error)
 
 
-class NativeFunction:
+class NativeFunction(_call.Function):
     """A C function: its address, its signature, and the object that keeps it loaded. Made by `native` and `symbol`.
 
     Called, it runs on the calling thread without the GIL. The result is the Python value of the C type: an int, a
@@ -71,7 +68,6 @@ class NativeFunction:
         owner: the object that keeps it in memory.
         parsed: the parsed signature.
         plan: how its arguments are converted.
-        template: a ``kt_call`` of the function without arguments.
         spares: memory of its parallel loops that later loops use again.
         library: the library that `symbol` found it in; None for this process and for functions of other sources.
 
@@ -81,7 +77,9 @@ class NativeFunction:
     LibraryNotFoundError, SymbolNotFoundError or LibraryMismatchError.
     """
 
-    __slots__ = ("_unpickle", "address", "library", "name", "owner", "parsed", "plan", "spares", "template")
+    __slots__ = ()
+    plan: CallPlan
+    parsed: Signature
 
     def __init__(
         self,
@@ -106,11 +104,7 @@ class NativeFunction:
         self.owner = owner
         self.library = library
         self._unpickle = unpickle
-        self.plan = plan_of(signature)
-        template = _new(_CALL)
-        template.function = _cast("kt_function", address)
-        template.kind = _result_kind(signature.result)
-        self.template = template[0]
+        super().__init__(address, plan_of(signature))
         self.spares: list[Any] = []
 
     @property
@@ -145,39 +139,34 @@ class NativeFunction:
             OverflowError: a number is out of the range of its parameter.
             ValueError: a buffer is not C-contiguous, or was released; or a str has a NUL in it.
         """
-        cdata = _new(_CALL, self.template)
-        return Call(self, cdata, self.fill(_buffer(cdata), args))
+        held, cdata = self.call(tuple(args), _CALL)
+        return Call(self, cdata, held)
 
-    def fill(self, memory: Any, args: Sequence[Any]) -> Sequence[Any]:
-        """Writes the arguments into memory that begins with a copy of `template`. Raises as `bind`.
+    def convert(self, number: int, value: Any, keep: list[Any], row: int | None = None) -> Any:
+        """The word for one argument: what C does not convert itself.
 
-        Returns:
-            The objects that must stay alive until the call has ended.
+        Args:
+            keep: a list to which the objects are added that must stay alive.
+            row: the number of the call, of many.
+
+        Raises:
+            TypeError, OverflowError, ValueError: the message says which argument it is.
         """
-        plan = self.plan
-        if len(args) != plan.count:
-            raise TypeError(f"{self.name} takes {plan.count} arguments ({self.signature}), not {len(args)}")
-        if not args:
-            return ()
-        keep: list[Any] = []
-        try:
-            plan.pack_into(memory, INTEGERS_AT, *plan.words(args, keep))
-        except (struct.error, TypeError, ValueError, OverflowError):
-            keep.clear()
-            words = [self.convert(number, value, keep) for number, value in enumerate(args)]
-            plan.pack_into(memory, INTEGERS_AT, *plan.in_order(words))
-        return keep
-
-    def convert(self, number: int, value: Any, keep: list[Any]) -> Any:
-        """The word for one argument. Adds to `keep` the objects that must stay alive. Messages say which argument it is."""
         try:
             return self.plan.strict[number](value, keep)
         except (TypeError, OverflowError, ValueError) as error:
-            kind = next(kind for kind in (TypeError, OverflowError, ValueError) if isinstance(error, kind))
-            raise kind(f"{self.name}() argument {number + 1}: {error}") from None
+            raise self._refusal(error, number, row) from None
 
-    def __call__(self, *args: Any) -> Any:
-        return self.bind(args).run()
+    def _refusal(self, error: Exception, number: int, row: int | None) -> Exception:
+        kind = next(kind for kind in (TypeError, OverflowError, ValueError) if isinstance(error, kind))
+        refusal = kind(f"{self.name}() argument {number + 1}: {error}")
+        if row is not None:
+            refusal.add_note(f"in call {row} of those that were submitted")
+        return refusal
+
+    def refuse_count(self, count: int) -> NoReturn:
+        """Raises TypeError for a call with so many arguments."""
+        raise TypeError(f"{self.name} takes {len(self.parsed.parameters)} arguments ({self.signature}), not {count}")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, NativeFunction):
@@ -202,9 +191,3 @@ class NativeFunction:
                 f"{self.name} cannot be pickled: its library has no build-id, and the file {self.library} cannot be read"
             )
         return self._unpickle, (self.library, self.name, self.signature, build)
-
-
-def _result_kind(result: CType) -> int:
-    if result.kind == "void":
-        return int(lib.KT_RESULT_NONE)
-    return int(lib.KT_RESULT_FLOAT if result.kind == "float" else lib.KT_RESULT_INTEGER)

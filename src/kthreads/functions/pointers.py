@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import array
 import ctypes
+import mmap
 import operator
+import sys
 from collections.abc import Sequence
 from typing import Any
 
+from kthreads import _call
 from kthreads._native import ffi
 from kthreads.functions.buffer_formats import is_pointee
-from kthreads.functions.c_types import CType
-from kthreads.functions.converter import Converter, type_name
+from kthreads.functions.c_types import CType, Prototype, disagreement
+from kthreads.functions.converter import type_name
 from kthreads.functions.foreign_memory import (
-    CFFIBuffer,
     CTypesData,
+    CTypesFunction,
     CTypesReference,
     is_numpy_scalar,
     is_read_only,
@@ -21,13 +25,26 @@ from kthreads.functions.foreign_memory import (
     memory_of_cffi,
     memory_of_ctypes,
 )
-from kthreads.functions.foreign_types import from_cffi, from_ctypes
+from kthreads.functions.foreign_types import from_cffi, from_ctypes, from_ctypes_function
+from kthreads.functions.signature import Signature
 
-__all__ = ["PointerConverter"]
+__all__ = ["PointerConverter", "know_numpy"]
 
-_ADDRESS, _BYTES = ffi.typeof("uintptr_t"), ffi.typeof("char[]")
+_ADDRESS = ffi.typeof("uintptr_t")
 _CData: Any = ffi.CData
 _cast, _from_buffer = ffi.cast, ffi.from_buffer
+
+# Types whose buffers are memory of their own, of the format that they say; C takes those itself once they were accepted here.
+_call.plain_types.update(
+    {bytearray: _call.KT_CHECK_TYPE, mmap.mmap: _call.KT_CHECK_TYPE, array.array: _call.KT_CHECK_FORMAT}
+)
+
+
+def know_numpy() -> None:
+    """Adds NumPy's arrays to the plain types."""
+    ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
+    if ndarray is not None:
+        _call.plain_types.setdefault(ndarray, _call.KT_CHECK_DTYPE)
 
 
 class PointerConverter:
@@ -38,7 +55,7 @@ class PointerConverter:
         pointee: the type that it points to.
     """
 
-    __slots__ = ("_formats", "_is_const", "_plain", "_types", "pointee", "text")
+    __slots__ = ("_formats", "_is_const", "_types", "pointee", "text")
 
     def __init__(self, ctype: CType) -> None:
         assert ctype.pointee is not None
@@ -47,8 +64,6 @@ class PointerConverter:
         self._is_const = self.pointee.const is True
         self._types: dict[Any, bool] = {}  # for each type of cffi seen before, whether it fits
         self._formats: dict[tuple[str, int], bool] = {}  # likewise for the formats and item sizes of buffers
-        # Formats that fit and that need no further check; the formats of ctypes are not among them.
-        self._plain: set[str] = set()
 
     def __call__(self, value: Any, keep: list[Any]) -> int:
         if value is None:
@@ -72,37 +87,32 @@ class PointerConverter:
         keep.append(value)
         return address
 
-    def quick(self) -> Converter:
-        """This converter, with the steps that most buffers take in one function."""
-        plain, writable = self._plain, not self._is_const
-        # The dtype and the type of the last NumPy array. Most arrays have one of few dtypes, each a single object. A scalar
-        # shares its dtype with arrays, but not its type.
-        accepted: Any = None
-        kind: Any = None
+    @property
+    def flags(self) -> int:
+        """What a plan in C may take without asking this converter."""
+        is_for_bytes = self.pointee.kind in ("void", "opaque") or self.pointee.is_byte
+        takes = {
+            _call.KT_TAKES_READ_ONLY: self._is_const,
+            _call.KT_TAKES_BYTES: is_for_bytes and not self._may_write_bytes,
+            _call.KT_TAKES_TEXT: self.pointee.kind == "char" and self._is_const,
+            _call.KT_TAKES_ADDRESS: self.pointee.kind == "void",
+        }
+        return sum(flag for flag, is_taken in takes.items() if is_taken)
 
-        def convert(value: Any, keep: list[Any]) -> int:
-            nonlocal accepted, kind
-            dtype = getattr(value, "dtype", None)
-            try:
-                if dtype is not accepted or dtype is None or type(value) is not kind:
-                    view = memoryview(value)
-                    if view.format not in plain or type(view.obj) is CFFIBuffer or is_numpy_scalar(value):
-                        return self(value, keep)
-                    accepted, kind = dtype, type(value)
-                memory = _from_buffer(_BYTES, value, writable)
-            except (TypeError, ValueError, BufferError):
-                return self(value, keep)
-            keep.append(memory)
-            return int(_cast(_ADDRESS, memory))
-
-        return convert
+    @property
+    def _may_write_bytes(self) -> bool:
+        """Whether the function has to be taken for one that writes to bytes."""
+        return self.pointee.const is False or (self.pointee.const is None and self.pointee.kind == "opaque")
 
     def _of_cffi(self, value: Any) -> int:
         ctype = ffi.typeof(value)
-        fits = self._types.get(ctype)
-        if fits is None:
+        try:
+            fits = self._types[ctype]
+        except KeyError:
             fits = self._types[ctype] = ctype.kind in ("pointer", "array", "function") and self._fits(ctype)
         if not fits:
+            if ctype.kind == "function" and self.pointee.prototype is not None:
+                self._check_prototype(from_cffi(ctype).target.prototype, f"<cdata {ctype.cname!r}>")
             raise self._refusal(f"does not take <cdata {ctype.cname!r}>: cast it if this is intended")
         self._check_writable(memory_of_cffi(value))
         return int(_cast(_ADDRESS, value))
@@ -115,17 +125,20 @@ class PointerConverter:
         """Whether a pointer to a type may be passed."""
         if self.pointee.kind in ("void", "opaque") or pointee.kind == "void":
             return True
-        if self.pointee.depth or pointee.depth:
-            return self.pointee.depth == pointee.depth and (
-                self.pointee.target.kind in ("void", "opaque")
-                or pointee.target.kind in ("void", "opaque")
-                or self.pointee.target.layout == pointee.target.layout
-            )
-        return self.pointee.layout == pointee.layout or (self.pointee.is_byte and pointee.is_byte)
+        if self.pointee.depth != pointee.depth:
+            return False
+        target, other = self.pointee.target, pointee.target
+        if self.pointee.depth and {target.kind, other.kind} & {"void", "opaque"}:
+            return True
+        if target.prototype is not None and other.prototype is not None:
+            return disagreement(other.prototype, target.prototype) is None
+        return target.layout == other.layout or (self.pointee.is_byte and pointee.is_byte)
 
     def _of_ctypes(self, value: Any) -> int:
         kind: Any = type(value)
-        if kind is CTypesReference:
+        if isinstance(value, CTypesFunction) and self.pointee.prototype is not None:
+            self._check_ctypes_function(value)
+        elif kind is CTypesReference:
             target: Any = type(value._obj)
             self._check_ctypes(from_ctypes(target), f"byref({target.__name__})")
         elif isinstance(value, (ctypes.Array, ctypes.Structure, ctypes.Union)):
@@ -155,7 +168,31 @@ class PointerConverter:
                 f"takes a native function, not {type_name(value)}: pass what kthreads.native() returns, "
                 "or a callback of cffi or ctypes"
             )
+        signature = getattr(value, "parsed", None)
+        if isinstance(signature, Signature):
+            self._check_prototype(signature.prototype, value.name)
+        elif isinstance(of_numba := getattr(value, "ctypes", None), CTypesFunction):
+            self._check_ctypes_function(of_numba)
         return address
+
+    def _check_ctypes_function(self, value: Any) -> None:
+        """Checks what a function of ctypes declares."""
+        expected = self.pointee.prototype
+        assert expected is not None
+        result, parameters = from_ctypes_function(value)
+        found = Prototype(
+            expected.result if result is None else result,
+            expected.parameters if parameters is None else parameters,
+            False,
+        )
+        self._check_prototype(found, getattr(value, "__name__", type(value).__name__))
+
+    def _check_prototype(self, found: Prototype | None, name: str) -> None:
+        """Raises TypeError for a function of another type than the one that the parameter points to."""
+        if self.pointee.prototype is None or found is None:
+            return
+        if (reason := disagreement(found, self.pointee.prototype)) is not None:
+            raise self._refusal(f"does not take {name}, because {reason}: cast it to void * if this is intended")
 
     def _of_int(self, value: Any) -> int:
         """An address. A scalar of NumPy is a number here, too, not the memory that it exports as a buffer."""
@@ -178,7 +215,7 @@ class PointerConverter:
                 raise self._refusal(f"may be written to, and the memory is read-only: {self._advice()}")
 
     def _check_bytes(self) -> None:
-        if self.pointee.const is False or (self.pointee.const is None and self.pointee.kind == "opaque"):
+        if self._may_write_bytes:
             raise self._refusal(f"may be written to, and bytes are read-only: pass a bytearray, or {self._advice()}")
 
     def _of_bytes(self, value: bytes, keep: list[Any]) -> int:
@@ -205,11 +242,10 @@ class PointerConverter:
     def _of_buffer(self, value: Any, keep: list[Any]) -> int:
         view = self._view(value)
         key = (view.format, view.itemsize)
-        fits = self._formats.get(key)
-        if fits is None:
+        try:
+            fits = self._formats[key]
+        except KeyError:
             fits = self._formats[key] = is_pointee(self.pointee, *key)
-            if fits and view.format[:1].isalpha():
-                self._plain.add(view.format)
         if not fits:
             raise self._refusal(
                 f"does not take a buffer of format {view.format!r} ({view.itemsize} bytes an item): convert it, "
@@ -222,6 +258,8 @@ class PointerConverter:
                 f"may be written to, and the buffer is read-only: pass a writable one, or {self._advice()}"
             )
         self._check_writable(memory_of_buffer(view))
+        if hasattr(value, "dtype"):
+            know_numpy()
         memory = _from_buffer(view)
         keep.append(memory)
         return int(_cast(_ADDRESS, memory))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from kthreads._native import lib
-from kthreads.functions.c_types import CType, as_result, function_type
+from kthreads.functions.c_types import CType, Prototype, as_result, disagreement, function_type
 
-__all__ = ["Signature", "variable_arguments"]
+__all__ = ["Signature", "signature_of", "variable_arguments"]
+
+_ALWAYS_FIT = frozenset(["void", "bool", "char", "integer"])
 
 
 @dataclass(frozen=True)
 class Signature:
-    """The result and the parameters of a function whose arguments all fit in registers.
+    """The result and the parameters of a function whose arguments each fit in one register.
 
     Raises:
         TypeError: a type does not fit in one register, or there are too many parameters.
@@ -32,16 +34,18 @@ class Signature:
                 raise TypeError(
                     f"a parameter of '{self}' is void, which is not a value: leave it out, or pass a pointer"
                 )
-        floats = sum(parameter.kind == "float" for parameter in self.parameters)
-        for count, limit, what in (
-            (len(self.parameters) - floats, lib.KT_INTEGER_ARGUMENTS, "integers and pointers"),
-            (floats, lib.KT_FLOAT_ARGUMENTS, "floating numbers"),
-        ):
-            if count > limit:
-                raise TypeError(
-                    f"'{self}' takes {count} {what}; at most {limit} are supported, as many as there are registers: "
-                    "put the arguments into a structure and pass a pointer to it"
-                )
+        if (count := len(self.parameters)) > lib.KT_ARGUMENTS:
+            raise TypeError(
+                f"'{self}' takes {count} arguments; at most {lib.KT_ARGUMENTS} are supported: "
+                "put the arguments into a structure and pass a pointer to it"
+            )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.result, self.parameters))
 
     @cached_property
     def text(self) -> str:
@@ -56,48 +60,37 @@ class Signature:
         """The signature without its spelling: equal for two that mean the same."""
         return (self.result.abi, *(parameter.abi for parameter in self.parameters))
 
+    @property
+    def prototype(self) -> Prototype:
+        return Prototype(self.result, self.parameters, False)
+
     def disagreement(self, other: Signature) -> str | None:
         """Why a function of this signature cannot be called as one of the other; None if it can. Const does not matter."""
-        if len(self.parameters) != len(other.parameters):
-            return f"it has {len(self.parameters)} parameters, not {len(other.parameters)}"
-        if not _agree(self.result, other.result):
-            return f"it returns {self.result.text}, not {other.result.text}"
-        for number, (mine, theirs) in enumerate(zip(self.parameters, other.parameters, strict=True), 1):
-            if not _agree(mine, theirs):
-                return f"parameter {number} is {mine.text}, not {theirs.text}"
-        return None
+        return disagreement(self.prototype, other.prototype)
 
 
-def _agree(mine: CType, theirs: CType) -> bool:
-    """Whether a caller may pass a value of one type where a function takes or returns the other."""
-    if mine.depth == 0 or theirs.depth == 0:
-        return mine.depth == theirs.depth and mine.layout == theirs.layout
-    anything = ("void", "opaque")
-    if mine.target.kind in anything or theirs.target.kind in anything:
-        return True
-    if mine.depth != theirs.depth:
-        return False
-    return mine.target.layout == theirs.target.layout or (mine.target.is_byte and theirs.target.is_byte)
+signature_of = lru_cache(maxsize=1024)(Signature)
+"""The signature of a result and parameters, made once."""
 
 
 def _check_by_value(ctype: CType, signature: Signature) -> None:
     """Raises TypeError for a type that does not fit in one register, or that a call without the GIL must not touch."""
-    where = f"in '{signature}'"
-    if ctype.target.name in ("PyObject", "struct _object") or ctype.target.name.startswith("struct __pyx_obj_"):
+    if ctype.kind in _ALWAYS_FIT or (ctype.kind == "float" and ctype.size <= 8):
+        return
+    name = ctype.target.name
+    if name in ("PyObject", "struct _object") or name.startswith("struct __pyx_obj_"):
         raise TypeError(
-            f"{ctype.text} {where}: a function that handles Python objects needs the GIL, which a native call does not hold"
+            f"{ctype.text} in '{signature}': a function that handles Python objects needs the GIL, which a native call "
+            "does not hold"
         )
-    if ctype.kind == "complex" or (ctype.kind == "float" and ctype.size > 8):
-        raise TypeError(f"{ctype.text} by value {where} does not fit in one register: pass a pointer to it")
-    if ctype.kind in ("opaque", "function"):
-        what = (
-            "is a structure or union"
-            if ctype.name.split()[0] in ("struct", "union")
-            else "is not a C type that kthreads knows"
-        )
-        raise TypeError(
-            f"{ctype.text} by value {where} {what}: pass a pointer to it, or write the plain type that it stands for"
-        )
+    if ctype.kind == "pointer":
+        return
+    by_value = f"{ctype.text} by value in '{signature}'"
+    if ctype.kind in ("complex", "float"):
+        raise TypeError(f"{by_value} does not fit in one register: pass a pointer to it")
+    is_record = name.split()[0] in ("struct", "union") if name else False
+    what = "is a structure or union" if is_record else "is not a C type that kthreads knows"
+    raise TypeError(f"{by_value} {what}: pass a pointer to it, or write the plain type that it stands for")
 
 
 def variable_arguments(text: str) -> str:

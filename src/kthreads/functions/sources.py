@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import re
 import types
 from collections.abc import Callable
@@ -11,10 +10,11 @@ from typing import Any, NoReturn
 
 from kthreads._native import ffi, lib
 from kthreads.functions.declaration import parse
-from kthreads.functions.foreign_memory import address_of_ctypes
-from kthreads.functions.foreign_types import from_cffi_function, from_ctypes
+from kthreads.functions.foreign_memory import CTypesFunction, address_of_ctypes
+from kthreads.functions.foreign_types import from_cffi_function, from_ctypes_function
 from kthreads.functions.function import NativeFunction
-from kthreads.functions.signature import Signature
+from kthreads.functions.seen import remember, seen
+from kthreads.functions.signature import Signature, signature_of
 
 __all__ = ["is_native", "native"]
 
@@ -23,7 +23,6 @@ _Adapter = Callable[[Any, "Signature | None"], NativeFunction]
 _cast = ffi.cast
 _CData: Any = ffi.CData
 _Lib: Any = type(lib)
-_CTypesFunction: Any = ctypes._CFuncPtr  # type: ignore[attr-defined]
 _PYTHON_API = 4  # FUNCFLAG_PYTHONAPI of ctypes
 # Types of objects that are looked at often and are never native.
 _PYTHON_KINDS = frozenset([types.FunctionType, types.MethodType, type, type(None)])
@@ -47,10 +46,15 @@ def native(obj: Any, signature: str | None = None) -> NativeFunction:
             other objects it may add what is const, which they do not know; it must agree with their own types.
 
     Raises:
-        TypeError: the object is none of these, or its arguments do not fit in registers, or it disagrees with the
+        TypeError: the object is none of these, or an argument does not fit in one register, or it disagrees with the
             signature; the message says why.
         ValueError: it is NULL.
     """
+    if signature is None:
+        if type(obj) is NativeFunction:
+            return obj
+        if (known := seen(obj)) is not None:
+            return known
     stated = None if signature is None else parse(signature)
     if isinstance(obj, NativeFunction):
         found = obj
@@ -60,7 +64,10 @@ def native(obj: Any, signature: str | None = None) -> NativeFunction:
         found = adapt(obj, stated)
     else:
         _refuse(obj)
-    if stated is None or stated == found.parsed:
+    if stated is None:
+        remember(obj, found)
+        return found
+    if stated == found.parsed:
         return found
     if (reason := stated.disagreement(found.parsed)) is not None:
         raise TypeError(f"signature {stated} does not agree with the function's own, {found.parsed}: {reason}")
@@ -87,7 +94,7 @@ def _adapter(obj: Any) -> _Adapter | None:
         return _from_cffi_pointer if ffi.typeof(obj).kind == "function" else None
     if isinstance(obj, types.BuiltinFunctionType):
         return _from_cffi_library if type(obj.__self__) is _Lib else None
-    if isinstance(obj, _CTypesFunction):
+    if isinstance(obj, CTypesFunction):
         return _from_ctypes
     if _is_capsule(obj):
         return _from_capsule
@@ -103,7 +110,7 @@ def _refuse(obj: Any) -> NoReturn:
     if kind.__module__.partition(".")[0] == "numba":
         advice = "; compile it with numba.cfunc and a signature, which numba.njit functions lack"
     elif callable(obj):
-        advice = "; Python callables run by Thread(target), not as native functions"
+        advice = "; Python callables run by Thread(target=target), not as native functions"
     raise TypeError(
         f"{kind.__name__} is not a native function: pass a function of cffi or ctypes, a numba cfunc, a PyCapsule "
         f"of Cython, or an address with its signature{advice}"
@@ -132,17 +139,32 @@ def _from_ctypes(obj: Any, stated: Signature | None) -> NativeFunction:
     name = getattr(obj, "__name__", "")
     if type(obj)._flags_ & _PYTHON_API:
         raise TypeError(f"{name or 'a PYFUNCTYPE function'} needs the GIL, which a native call does not hold")
+    _check_result_is_raw(obj, name)
     address = address_of_ctypes(obj)
-    # An unset restype reads as int. A function whose restype was set holds a reference to it, which shows the difference.
-    has_restype = hasattr(type(obj), "_argtypes_") or any(held is obj.restype for held in gc.get_referents(obj))
-    if stated is None and (obj.argtypes is None or not has_restype):
-        missing = " and no ".join(["argtypes"] * (obj.argtypes is None) + ["restype"] * (not has_restype))
+    result, parameters = from_ctypes_function(obj)
+    if stated is None and (parameters is None or result is None):
+        missing = " and no ".join(["argtypes"] * (parameters is None) + ["restype"] * (result is None))
         raise TypeError(f"the ctypes function {name or obj} declares no {missing}: set it, or pass signature=")
-    if stated is not None and obj.argtypes is None:
+    if stated is not None and parameters is None:
         return NativeFunction(address, stated, name=name, owner=obj)
-    result = from_ctypes(obj.restype) if has_restype or stated is None else stated.result
-    own = Signature(result, tuple(map(from_ctypes, obj.argtypes)))
-    return NativeFunction(address, own, name=name, owner=obj)
+    if result is None:
+        assert stated is not None
+        result = stated.result
+    return NativeFunction(address, signature_of(result, parameters or ()), name=name, owner=obj)
+
+
+def _check_result_is_raw(obj: Any, name: str) -> None:
+    """Raises TypeError for a function of ctypes whose result Python code looks at before its caller gets it."""
+    if obj.errcheck is not None:
+        what = "an errcheck"
+    elif hasattr(obj.restype, "_check_retval_"):
+        what = f"the restype {obj.restype.__name__}, which checks the result"
+    else:
+        return
+    raise TypeError(
+        f"the ctypes function {name or obj} has {what}, and a native call does not run Python code: "
+        "use kthreads.symbol(), and check the result yourself"
+    )
 
 
 def _from_numba(obj: Any, stated: Signature | None) -> NativeFunction:

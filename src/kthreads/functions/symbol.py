@@ -73,7 +73,7 @@ class _MissingFunction(NativeFunction):
         self._build, self._error = build, error
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name in NativeFunction.__slots__:
+        if name in ("address", "plan", "spares"):
             raise copy.copy(self._error)
         raise AttributeError(name)
 

@@ -21,7 +21,7 @@ __all__ = ["KThreadsBackend", "register"]
 
 _QUIESCE_TIMEOUT = 0.001  # seconds: idle threads need no longer to end; a later call tries again
 
-aborted_pools: list[Pool] = []
+aborted_pools: set[Pool] = set()
 """Pools whose tasks were aborted and may still run. They are kept until these have ended: to drop such a pool would wait."""
 
 
@@ -109,7 +109,7 @@ class KThreadsBackend(ParallelBackendBase):
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
-            aborted_pools.append(pool)
+            aborted_pools.add(pool)
             _drop_ended_pools()
 
     def get_nested_backend(self) -> tuple[Any, int | None]:
@@ -122,9 +122,9 @@ class KThreadsBackend(ParallelBackendBase):
 
 def _drop_ended_pools() -> None:
     """Drops the aborted pools whose last call has ended."""
-    for pool in list(aborted_pools):
+    for pool in aborted_pools.copy():
         try:
             pool.quiesce(timeout=_QUIESCE_TIMEOUT)
         except TimeoutError:
             continue
-        aborted_pools.remove(pool)
+        aborted_pools.discard(pool)

@@ -19,6 +19,7 @@ from kthreads.flags.clone_flags import CloneFlags
 from kthreads.flags.descriptions import FACTS, version_text
 from kthreads.lab.experiment import Missing, Variant, accepted, experiment, of_variants, play
 from kthreads.lab.stage import Place, Script, Stage, Step
+from kthreads.own_cgroup import OwnCgroup
 from kthreads.processes.mount_flags import MS_PRIVATE, MS_REC
 
 __all__ = ["into_cgroup", "newcgroup", "newipc", "newnet", "newns", "newpid", "newtime", "newuser", "newuts"]
@@ -253,10 +254,10 @@ def into_cgroup(stage: Stage, variant: Variant) -> dict[str, object]:
     """CLONE_INTO_CGROUP: the child starts in a given cgroup."""
     home = _cgroup2()
     try:
-        target = tempfile.mkdtemp(prefix="kthreads-laboratory-", dir=home)
+        own = OwnCgroup(home)
     except OSError as error:
         raise Missing(f"cannot create a cgroup in {home}: {error.strerror}") from error
-    descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(own.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         creator, child = stage.script(), stage.script()
         found = _read(stage, child, "/proc/self/cgroup")
@@ -265,10 +266,10 @@ def into_cgroup(stage: Stage, variant: Variant) -> dict[str, object]:
         stage.play(creator)
     finally:
         os.close(descriptor)
-        os.rmdir(target)
+        own.remove()
     accepted(made, variant)
     path = next((line[3:] for line in found.text.splitlines() if line.startswith("0::")), "")
-    where = "in the new one" if path.endswith(Path(target).name) else "in its creator's"
+    where = "in the new one" if path.endswith(own.path.name) else "in its creator's"
     return {"the child starts": where}
 
 

@@ -11,7 +11,7 @@ from kthreads._native import lib
 from kthreads.errors import FlagError, UnsupportedError
 from kthreads.flags.caller import Situation
 from kthreads.flags.check import check, refused
-from kthreads.flags.clone_flags import NAMESPACES, CloneFlags
+from kthreads.flags.clone_flags import NAMESPACES, CloneFlags, all_but
 from kthreads.flags.text import text
 
 __all__ = ["before_setns", "before_unshare", "no_return", "setns_error", "sharers", "unshare_error"]
@@ -66,9 +66,9 @@ def no_return(flags: CloneFlags) -> str | None:
     """Why there is no way back from what is entered with flags; None where there is one."""
     if flags & CloneFlags.NEWUSER:
         return "a user namespace cannot be left: that needs CAP_SYS_ADMIN in the one above, which a thread loses as it enters"
-    if flags & ~NAMESPACES:
+    if others := flags & all_but(NAMESPACES):
         return (
-            f"{text(flags & ~NAMESPACES)} cannot be left: the kernel has no call to share again what was unshared. "
+            f"{text(others)} cannot be left: the kernel has no call to share again what was unshared. "
             "Call unshare() without `with`, on a thread that ends afterwards"
         )
     if flags & CloneFlags.NEWTIME and Situation().threads > 1:

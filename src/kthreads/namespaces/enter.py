@@ -11,9 +11,10 @@ from typing import Any
 from kthreads._native import lib
 from kthreads.descriptors import Descriptors
 from kthreads.errors import KThreadsError, ThreadStateError
-from kthreads.flags.clone_flags import CloneFlags, flags_of
+from kthreads.flags.clone_flags import KINDS, CloneFlags, flags_of
 from kthreads.namespaces import checks
-from kthreads.namespaces.listing import KINDS, kinds_in
+from kthreads.namespaces.kinds import kinds_in
+from kthreads.namespaces.listing import Namespace
 from kthreads.namespaces.reference import Target
 
 __all__ = ["Entry", "setns", "unshare"]
@@ -182,29 +183,38 @@ def unshare(flags: CloneFlags | int) -> Entry:
         raise
 
 
-def setns(target: int | str | os.PathLike[str] | Any, flags: CloneFlags | int = 0) -> Entry:
+def setns(
+    target: str | bytes | os.PathLike[str] | Namespace | Any = None,
+    flags: CloneFlags | int = 0,
+    *,
+    pid: int | None = None,
+) -> Entry:
     """Takes the calling thread, and no other, into namespaces that exist: setns(2).
 
     Args:
         target: where they are:
             a path of a namespace, such as ``/proc/1234/ns/net`` or ``/run/netns/blue``;
-            an object with ``fileno()``: a file of a namespace, or what has a pidfd, such as a running `Thread`;
-            an int: a descriptor, if it is one of a namespace or a pidfd, else the id of a process or thread.
+            a `Namespace` that `list_namespaces` has found;
+            an object with ``fileno()``: a file of a namespace, or what has a pidfd, such as a running `Thread` or
+            `Process`. An int is none of these.
         flags: for a process or thread, which of its namespaces to enter: any of `NAMESPACES`. A user or time namespace
             that the calling thread is in already is passed over. For a namespace, 0 or the flag of its kind.
+        pid: instead of a target, the id of a process or thread.
 
     Returns:
         The way back, as with `unshare`.
 
     Raises:
+        TypeError: the target is an int, or none of these.
         ValueError: the flags say nothing, or not what the target is.
-        FlagError: the kernel would refuse, as because of other threads of the process; the message tells what to do.
+        FlagError: the file is of no namespace (EINVAL); or the kernel would refuse, as because of other threads of the
+            process; the message tells what to do.
         NamespaceError: a privilege is missing.
         ProcessLookupError, FileNotFoundError: the target is not there.
     """
     way_back, code = _WayBack(CloneFlags(0)), 0
     try:
-        with Target(target) as at:
+        with Target(target, pid) as at:
             entered = at.flags(flags_of(flags))
             checks.before_setns(entered)
             way_back, no_return = _way_back_from(entered)

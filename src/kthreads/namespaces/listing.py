@@ -8,16 +8,16 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import NamedTuple, NoReturn
 
 from kthreads.descriptors import Descriptors
 from kthreads.flags.clone_flags import KINDS, CloneFlags
+from kthreads.record import Record
 
-__all__ = ["KINDS", "Member", "Namespace", "list_namespaces"]
+__all__ = ["Member", "Namespace", "list_namespaces"]
 
 # linux/nsfs.h: _IO(0xb7, n).
-_GET_OWNER, _GET_PARENT, _GET_KIND, _GET_OWNER_UID = 0xB701, 0xB702, 0xB703, 0xB704
+_GET_OWNER, _GET_PARENT, _GET_OWNER_UID = 0xB701, 0xB702, 0xB704
 _HIERARCHICAL = ("pid", "user")
 
 
@@ -30,8 +30,7 @@ class Member(NamedTuple):
     """Its thread id; the same as `pid` for the first thread of a process."""
 
 
-@dataclass(frozen=True)
-class Namespace:
+class Namespace(Record):
     """A namespace and the threads in it, as far as the caller may look."""
 
     kind: str
@@ -91,9 +90,9 @@ def list_namespaces(pid: int | None = None) -> tuple[Namespace, ...]:
     for key, inside in members.items():
         _look_through(inside, key, found)
     if own is None:
-        shown = [replace(each, members=tuple(members.get(key, ()))) for key, each in found.items()]
+        shown = [each.__replace__(members=tuple(members.get(key, ()))) for key, each in found.items()]
     else:
-        shown = [replace(found[key], members=tuple(members[key])) for key in own if key in found]
+        shown = [found[key].__replace__(members=tuple(members[key])) for key in own if key in found]
     order = tuple(KINDS)
     return tuple(sorted(shown, key=lambda each: (order.index(each.kind), each.inode)))
 
@@ -158,21 +157,16 @@ def _look_above(fd: int, request: int, kind: str, found: dict[_Key, Namespace]) 
         return _look(above, kind, found)
 
 
+def open_owner(fd: int) -> int:
+    """A descriptor of the user namespace that owns a namespace; of a user namespace, its parent (NS_GET_USERNS).
+
+    Raises:
+        PermissionError: it is out of the caller's sight, or there is none.
+    """
+    return fcntl.ioctl(fd, _GET_OWNER)
+
+
 def _uid_of(fd: int) -> int:
     buffer = bytearray(4)
     fcntl.ioctl(fd, _GET_OWNER_UID, buffer)
     return int.from_bytes(buffer, sys.byteorder)
-
-
-def kind_of(fd: int) -> str | None:
-    """The kind of namespace that an open descriptor is of; None for a descriptor of something else."""
-    try:
-        flag = fcntl.ioctl(fd, _GET_KIND)
-    except OSError:
-        return None
-    return next((kind for kind, its in KINDS.items() if its == flag), None)
-
-
-def kinds_in(flags: CloneFlags) -> Iterator[str]:
-    """The kinds of the namespaces that flags name, in the order of `KINDS`."""
-    return (kind for kind, flag in KINDS.items() if flags & flag)

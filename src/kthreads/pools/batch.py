@@ -7,22 +7,22 @@ there are few calls. The future of a single call is made when a caller looks at 
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, overload
 
 from kthreads._native import ffi, lib
-from kthreads.functions.c_types import CType
 from kthreads.functions.function import NativeFunction
 from kthreads.iteration import for_each
-from kthreads.pools.columns import columns_of, kind_of, pack_column, results_of
+from kthreads.pools.columns import column_of, columns_of, item_of, results_of
 from kthreads.pools.completions import CompletionQueue, next_tag
 from kthreads.pools.futures import abandoned_error, wait_for
 from kthreads.pools.native_task import NativeFuture
 
 __all__ = ["Batch", "Unit"]
 
-_MOST_UNITS = 4096  # a queue has room for so many, and any number of workers has enough of them
+_UNITS = 1024  # in large batches; more would cost more than they gain in balance
 _RUN_UNIT = ffi.cast("kt_function", ffi.addressof(lib, "kt_map_chunk"))
 _TASK_SIZE: int = ffi.sizeof("kt_task")
 _BOUNDS_AT: int = ffi.offsetof("kt_call", "integers")
@@ -40,37 +40,39 @@ class Batch(Sequence[Future[Any]]):
         completions: CompletionQueue,
         owner: int,
         spin_ns: int,
+        workers: int,
     ) -> None:
         parameters = function.parsed.parameters
         if len(iterables) != len(parameters) or not parameters:
             wanted = f"{len(parameters)} iterables of arguments" if parameters else "no arguments: use submit"
             raise TypeError(f"{function.name} takes {wanted} ({function.signature}), not {len(iterables)}")
-        columns = columns_of(iterables)
+        columns, self._count = columns_of(iterables)
         self.function, self.completions, self.owner, self.spin_ns = function, completions, owner, spin_ns
-        self._count = len(columns[0])
-        self.unit = max(1, -(-self._count // _MOST_UNITS))
-        self._keep: list[Any] = []
+        self.unit = max(1, -(-self._count // max(_UNITS, workers)))
+        self._keep: list[Any] = [column_of(function, number, each, self._count) for number, each in enumerate(columns)]
         self._results = results_of(function.parsed.result, self._count)
-        memories = [
-            pack_column(function, number, column, self._count, self._keep) for number, column in enumerate(columns)
-        ]
-        self._map = self._map_over([*memories, self._results], [*parameters, function.parsed.result])
+        self._map = self._make_map(self._keep[:])
         self.tasks = self._make_tasks()
         self._futures: dict[int, BatchFuture] = {}
         self.units = [Unit(self, number) for number in range(len(self.tasks))]
         self._unfinished = set(range(len(self.units)))
 
-    def _map_over(self, memories: list[Any], types: list[CType]) -> Any:
+    def _make_map(self, columns: list[Any]) -> Any:
+        """The ``kt_map *`` from the columns to the results."""
         map_ = ffi.new("kt_map *")
-        shape, strides = ffi.new("uint64_t[1]", [self._count]), ffi.new("int64_t[]", len(memories))
-        map_.function, map_.parameters, map_.dimensions = self.function.template.function, len(memories) - 1, 1
+        shape, results = ffi.new("uint64_t[1]", [self._count]), ffi.from_buffer(self._results)
+        strides = ffi.new("int64_t[]", [*(column.stride for column in columns), self._results.itemsize])
+        map_.function, map_.parameters, map_.dimensions = (
+            ffi.cast("kt_function", self.function.address),
+            len(columns),
+            1,
+        )
         map_.shape, map_.strides = shape, strides
-        for number, (memory, ctype) in enumerate(zip(memories, types, strict=True)):
-            items = ffi.from_buffer(memory)
-            map_.operands[number].items, map_.operands[number].type = items, kind_of(ctype)
-            strides[number] = memoryview(memory).itemsize
-            self._keep.append(items)
-        self._keep += [shape, strides]
+        for operand, column in zip(map_.operands, columns, strict=False):
+            operand.items, operand.type = ffi.cast("void *", column.items), column.item
+        last = map_.operands[len(columns)]
+        last.items, last.type = results, item_of(self.function.parsed.result)
+        self._keep += [shape, strides, results]
         return map_
 
     def _make_tasks(self) -> Any:
@@ -127,13 +129,28 @@ class Batch(Sequence[Future[Any]]):
         Raises:
             concurrent.futures.CancelledError: some of the calls were cancelled.
         """
-        for unit in reversed(
-            self.units
-        ):  # the last first: to wake up for each unit would take CPU time from the workers
-            wait_for(unit.task, self.spin_ns, None)
-            if lib.kt_task_state_of(unit.task) != lib.KT_TASK_DONE:
-                raise unit.error or CancelledError
+        self._wait()
         return self.read(slice(None))
+
+    def array(self) -> array[Any]:
+        """Waits for all calls and returns their results in one array, without an object for each: that of the batch itself.
+        ``numpy.asarray`` of it makes no copy. Pointers are addresses in it, and truth values 0 or 1.
+
+        Raises:
+            TypeError: the function returns nothing.
+            concurrent.futures.CancelledError: some of the calls were cancelled.
+        """
+        if self.function.parsed.result.kind == "void":
+            raise TypeError(f"{self.function.name} ({self.function.signature}) returns nothing: call results() to wait")
+        self._wait()
+        return self._results
+
+    def _wait(self) -> None:
+        for unit in reversed(self.units):  # the last first: to wake up for each would take CPU time from the workers
+            if lib.kt_task_state_of(unit.task) != lib.KT_TASK_DONE:
+                wait_for(unit.task, self.spin_ns, None)
+                if lib.kt_task_state_of(unit.task) != lib.KT_TASK_DONE:
+                    raise unit.error or CancelledError
 
     def read(self, which: slice) -> list[Any]:
         """Results as Python values."""
@@ -148,7 +165,7 @@ class Batch(Sequence[Future[Any]]):
         cancelled = [
             lib.kt_task_cancel(unit.task) == 0 for unit in self.units
         ]  # all units, also those after one that has begun
-        for_each(Unit.settle_futures, self.units)
+        for_each(Unit.settle, self.units)
         return all(cancelled)
 
     def done(self) -> bool:
@@ -176,9 +193,10 @@ class Unit:
         self.error: BaseException | None = None
 
     def settle(self) -> None:
-        """Takes over the outcome of the task, which has completed or was cancelled."""
+        """Takes over the outcome of the task, if it has completed or was cancelled."""
         self.settle_futures()
-        self._batch.unit_completed(self._number)
+        if lib.kt_task_state_of(self.task) >= lib.KT_TASK_DONE:
+            self._batch.unit_completed(self._number)
 
     def settle_futures(self) -> None:
         """Settles the futures that a caller has looked at, if the task has ended."""
@@ -187,7 +205,7 @@ class Unit:
     def cancel(self) -> bool:
         """Cancels the calls if none has begun. Returns whether they will not run."""
         cancelled = bool(lib.kt_task_cancel(self.task) == 0)
-        self.settle_futures()
+        self.settle()
         return cancelled
 
     def fail(self, error: BaseException) -> None:
@@ -195,6 +213,10 @@ class Unit:
         if lib.kt_task_state_of(self.task) < lib.KT_TASK_RUNNING:
             self.error = error  # before the state changes: a reader of the new state reads the error, too
             self.cancel()
+
+    def queue_at_once(self, pool: int) -> bool:
+        """Never: units are queued together."""
+        return False
 
     def register(self) -> None:
         """Keeps the memory of the task alive until it completes."""
@@ -230,7 +252,9 @@ class BatchFuture(NativeFuture):
             batch.spin_ns,
             batch.owner,
         )
-        self._keep = ()
+
+    def _release(self) -> None:
+        pass  # the batch does, after its last call
 
     @property
     def _error(self) -> BaseException | None:
@@ -247,4 +271,6 @@ class BatchFuture(NativeFuture):
         """Cancels the call if it has not begun and its unit has no other call. Returns whether it will not run.
         `Batch.cancel` cancels all calls.
         """
-        return self.cancelled() or (self._batch.unit == 1 and super().cancel())
+        if self._batch.unit == 1:
+            self._batch.units[self._number].cancel()
+        return self.cancelled()

@@ -3,89 +3,106 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from itertools import islice
 from typing import Any
 
+from kthreads import _call
 from kthreads._native import lib
 from kthreads.functions.c_types import CType
 from kthreads.functions.element_types import ELEMENT_TYPES
 from kthreads.functions.function import NativeFunction
+from kthreads.pools.slices import Slices
 
-__all__ = ["columns_of", "kind_of", "pack_column", "results_of"]
+__all__ = ["Scalar", "column_of", "columns_of", "item_of", "results_of", "rows_of"]
 
 _WORD = "Q"  # of an array of pointers, or of results of type void
 
 
-def columns_of(iterables: Sequence[Iterable[Any]]) -> list[Sequence[Any]]:
-    """The arguments of all calls: a sequence for each parameter, all of one length.
+class Scalar:
+    """One argument for all calls."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether an argument is one value for all calls: None, a number, or what cannot be iterated over."""
+    if value is None or isinstance(value, (int, float)) or getattr(value, "shape", None) == ():
+        return True
+    return not (hasattr(type(value), "__iter__") or hasattr(type(value), "__getitem__"))
+
+
+def columns_of(iterables: Sequence[Any]) -> tuple[list[Any], int]:
+    """The arguments of all calls: for each parameter a sequence or a `Scalar`; and the length of all sequences.
 
     Raises:
         ValueError: the lengths differ.
+        TypeError: there is no iterable.
     """
-    lengths = {len(each) for each in iterables if isinstance(each, Sized)}
+    columns = [Scalar(each) if is_scalar(each) else each for each in iterables]
+    sequences = [each for each in columns if not isinstance(each, Scalar)]
+    if not sequences:
+        raise TypeError(
+            "all arguments are scalars: at least one has to be an iterable, which gives the number of calls"
+        )
+    lengths = {len(each) for each in sequences if isinstance(each, Sized)}
     if len(lengths) > 1:
         raise ValueError(f"the iterables of arguments have different lengths: {', '.join(map(str, sorted(lengths)))}")
     if not lengths:  # none knows its length
-        rows = list(zip(*iterables, strict=True))
-        return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in iterables]
+        rows = list(zip(*sequences, strict=True))
+        made = iter(map(list, zip(*rows, strict=True)) if rows else [[] for _ in sequences])
+        return [each if isinstance(each, Scalar) else next(made) for each in columns], len(rows)
     count = lengths.pop()
-    columns: list[Any] = [each if hasattr(each, "__getitem__") else list(islice(each, count)) for each in iterables]
+    columns = [_sequence(each, count) for each in columns]
     for column in columns:
-        if len(column) != count:
+        if not isinstance(column, Scalar) and len(column) != count:
             raise ValueError(f"an iterable of arguments ended after {len(column)} of {count}")
-    return columns
+    return columns, count
 
 
-def pack_column(function: NativeFunction, number: int, values: Any, count: int, keep: list[Any]) -> Any:
-    """A column as memory of the parameter's type, one value for each of `count` calls."""
-    layout = function.parsed.parameters[number].layout
-    if layout in ELEMENT_TYPES and layout[0] in ("integer", "float"):
-        code = ELEMENT_TYPES[layout].code
-        if _holds(values, code, count):
-            return values
-        try:
-            return _array_of(code, values, count)
-        except (TypeError, OverflowError):  # the strict conversion says what is wrong, and where
-            pass
-    code = ELEMENT_TYPES[layout].code if layout in ELEMENT_TYPES else _WORD
-    return _array_of(code, _converted(function, number, values, keep), count)
+def _sequence(column: Any, count: int) -> Any:
+    if isinstance(column, Scalar) or hasattr(column, "__getitem__"):
+        return column
+    return list(islice(column, count))
 
 
-def _array_of(code: str, values: Iterable[Any], count: int) -> array[Any]:
-    """Exactly `count` items. The values are iterated over, whatever they are: bytes given to an array's constructor would
-    be taken for its memory."""
-    packed = array(code)
-    packed.extend(islice(iter(values), count + 1))  # an iterable whose length lies may be endless
-    if len(packed) != count:
-        what = f"after {len(packed)} of" if len(packed) < count else "later than after"
+def rows_of(iterables: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
+    """The arguments of each call. Raises as `columns_of`."""
+    columns, count = columns_of(iterables)
+    return zip(*([each.value] * count if isinstance(each, Scalar) else each for each in columns), strict=True)
+
+
+def column_of(function: NativeFunction, number: int, values: Any, count: int) -> _call.Held:
+    """A column in memory, which keeps alive what its items point to.
+
+    Raises:
+        TypeError, OverflowError, ValueError: an argument is invalid; the message says which, and a note says in which call.
+    """
+    if isinstance(values, Scalar):
+        return function.column_of_scalar(number, values.value)
+    if isinstance(values, Slices):
+        return function.column_of_slices(number, values.data, values.begins, values.itemsize)
+    if type(values) not in (list, tuple):
+        found = function.column_of_buffer(number, values, count)
+        if found is not None:
+            return found
+    return function.column_of_tuple(number, _items_of(values, count))
+
+
+def _items_of(values: Iterable[Any], count: int) -> tuple[Any, ...]:
+    """Exactly `count` items. An iterable whose length lies may be endless."""
+    items = tuple(values if type(values) in (list, tuple) else islice(iter(values), count + 1))
+    if len(items) != count:
+        what = f"after {len(items)} of" if len(items) < count else "later than after"
         raise ValueError(f"an iterable of arguments ended {what} {count}, which is its length")
-    return packed
+    return items
 
 
-def _holds(values: Any, code: str, count: int) -> bool:
-    """Whether it is a buffer of just so many such items, one after the other."""
-    try:
-        view = memoryview(values)
-    except TypeError:
-        return False
-    found = {"l": "q", "L": "Q"}.get(view.format, view.format)
-    return found == code and view.shape == (count,) and view.c_contiguous
-
-
-def _converted(function: NativeFunction, number: int, values: Iterable[Any], keep: list[Any]) -> Iterator[Any]:
-    row = 0
-    try:
-        for value in values:
-            yield function.convert(number, value, keep)
-            row += 1
-    except (TypeError, OverflowError, ValueError) as error:
-        error.add_note(f"in call {row} of those that were submitted")
-        raise
-
-
-def kind_of(ctype: CType) -> int:
-    """The ``enum kt_item`` of a type: of pointers, that of their words."""
+def item_of(ctype: CType) -> int:
+    """The ``enum kt_item`` of results of a type: of pointers, that of their words."""
     return ELEMENT_TYPES[ctype.layout].kind if ctype.layout in ELEMENT_TYPES else int(lib.KT_ITEM_UINT64)
 
 

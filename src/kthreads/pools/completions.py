@@ -13,21 +13,20 @@ from __future__ import annotations
 
 import itertools
 import os
-import select
 import threading
 import weakref
 from concurrent.futures import _base as base
 from typing import Any, Protocol
 
-from kthreads import deadline
+from kthreads import deadline, interpreter, lifecycle
 from kthreads._native import ffi, lib
 from kthreads.doubling import DoublingThreshold
 from kthreads.errors import ThreadStateError, check
-from kthreads.iteration import for_each
+from kthreads.iteration import contents, for_each
 from kthreads.threads.thread import Thread
 
 __all__ = [
-    "CompletionQueue", "Pending", "all_queues", "completions_of", "keep_running_at_exit", "native_tasks_of", "next_tag",
+    "CompletionQueue", "Pending", "all_queues", "completions_of", "drain_shared", "keep_running_at_exit", "native_tasks_of", "next_tag",
     "remove_closed_event_loops", "reset_after_fork", "shared_completions",
 ]  # fmt: skip
 
@@ -65,7 +64,7 @@ class _DrainThread:
 
     def __init__(self, queue: CompletionQueue) -> None:
         self.has_begun = self.is_to_end = False
-        self.thread = Thread(lambda: queue.run_thread(self), name="kt-completions", daemon=True)
+        self.thread = Thread(target=lambda: queue.run_thread(self), name="kt-completions", daemon=interpreter.IS_MAIN)
 
 
 class CompletionQueue:
@@ -77,6 +76,7 @@ class CompletionQueue:
     Attributes:
         pending: by their tags, what waits for tasks that have not completed. It keeps the memory of the tasks alive.
         cdata: the ``kt_completions *``.
+        address: the same as a number.
         fd: the eventfd, which is readable when tasks have completed.
     """
 
@@ -93,11 +93,16 @@ class CompletionQueue:
         self._cdata_at = ffi.gc(ffi.new("kt_completions **"), lib.kt_python_completions_free)
         check(lib.kt_completions_new(self._cdata_at), "making an eventfd")
         self.cdata = self._cdata_at[0]
+        self.address = int(ffi.cast("uintptr_t", self.cdata))
         self.fd: int = lib.kt_completions_fd(self.cdata)
 
     def expect(self, tag: int, pending: Pending) -> None:
-        """Enters a task that will be submitted. Each time the number of entries has doubled, the queue is drained."""
+        """Enters a task that will be submitted."""
         self.pending[tag] = pending
+        self.expect_more()
+
+    def expect_more(self) -> None:
+        """Each time the number of entries has doubled, drains the queue."""
         if len(self.pending) >= self._threshold.size:
             self._threshold.reset(len(self.pending))
             self._notify()
@@ -120,15 +125,7 @@ class CompletionQueue:
         with self._draining:
             if self._is_taking:
                 return  # this is a signal handler; the drain that it has interrupted continues after it
-            failure: BaseException | None = None
-            while True:
-                try:
-                    self._take()
-                    if not self._completed:
-                        break
-                    self._settle()
-                except BaseException as error:
-                    failure = failure or error
+            failure = self._settle_all()
         drain_thread = self._threads.get("now")
         if drain_thread is not None and drain_thread.is_to_end:
             self._notify()  # this drain may have read the notification that was to end the thread
@@ -138,20 +135,39 @@ class CompletionQueue:
             finally:
                 failure = None  # its traceback refers to this frame
 
+    # The loops that follow are functions of their own: where a `while` loop in a `with` or `try` block goes round, CPython 3.12
+    # and later look at signals, and leave the block without its clean-up if a handler raises there.
+
+    def _settle_all(self) -> BaseException | None:
+        """Settles until nothing has completed. Returns the first exception."""
+        failure: BaseException | None = None
+        while self.cdata is not None:  # None in a child that a callback has forked
+            try:
+                self._take()
+                if not self._completed:
+                    break
+                self._settle()
+            except BaseException as error:
+                failure = failure or error
+        return failure
+
     def _take(self) -> None:
         """Moves completed tasks to `_completed`. Called again after an exception, it finds all of them unchanged."""
         first = self._first
         try:
             self._is_taking = True  # until the list has been read, no other drain may change it or free its tasks
             lib.kt_completions_take(self.cdata, first)
-            task = first[0]
-            while task:
-                if (pending := self.pending.get(task.tag)) is not None:
-                    self._completed[task.tag] = pending
-                task = task.link
+            self._read(first[0])
             first[0] = ffi.NULL
         finally:
             self._is_taking = False
+
+    def _read(self, task: Any) -> None:
+        """Adds the tasks of a list to `_completed`."""
+        while task:
+            if (pending := self.pending.get(task.tag)) is not None:
+                self._completed[task.tag] = pending
+            task = task.link
 
     def _settle(self) -> None:
         for tag, pending in list(self._completed.items()):
@@ -172,12 +188,12 @@ class CompletionQueue:
 
     def run_thread(self, drain_thread: _DrainThread) -> None:
         """Drains the queue until the thread is told to end. The body of the thread."""
-        poll = select.poll()
-        poll.register(self.fd, select.POLLIN)
         drain_thread.has_begun = True
         try:
-            while not (drain_thread.is_to_end and not self.awaits() and self._steps_down(drain_thread)):
-                poll.poll()
+            while self.cdata is not None and not (
+                drain_thread.is_to_end and not self.awaits() and self._steps_down(drain_thread)
+            ):
+                lib.kt_completions_wait(self.cdata)
                 self._drain_and_log()
         finally:
             if self._threads.get("now") is drain_thread:
@@ -214,7 +230,7 @@ class CompletionQueue:
 
     def reset_after_fork(self) -> None:
         """In a forked child: ends the tasks of the parent, which never complete here, and closes the eventfd."""
-        abandoned, self.pending, self._completed = list(self.pending.values()), {}, {}
+        abandoned, self.pending, self._completed = contents(self.pending.values()), {}, {}
         self._threads, self._started = {}, set()
         self._draining, self._is_taking = threading.RLock(), False
         self.cdata = self._cdata_at = None  # closes the descriptor while its number still means the eventfd
@@ -236,6 +252,15 @@ def shared_completions() -> CompletionQueue:
     if found is None:
         found = _shared.setdefault(None, CompletionQueue())
     return found
+
+
+def drain_shared() -> None:
+    """Settles all futures whose tasks have completed. In a subinterpreter this also ends the thread, if no task is pending:
+    no thread may be left in it when it ends."""
+    if interpreter.IS_MAIN:
+        shared_completions().drain()
+    else:
+        shared_completions().stop()
 
 
 def completions_of(event_loop: Any) -> CompletionQueue:
@@ -266,6 +291,7 @@ def native_tasks_of(owner: int) -> list[Pending]:
     return [pending for each in all_queues() for pending in each.tasks_of(owner)]
 
 
+@lifecycle.at_its_end.add
 def keep_running_at_exit() -> None:
     """At the end of the interpreter: keeps the memory of tasks that native functions still use."""
     for each in all_queues():
@@ -273,10 +299,11 @@ def keep_running_at_exit() -> None:
             lib.kt_python_keep(ffi.cast("void *", id(each)))
 
 
+@lifecycle.in_a_forked_child.add
 def reset_after_fork() -> None:
     """In a forked child: ends the parent's tasks, and removes its queues. The child makes a queue when it needs one; until
     then it has no descriptor that it did not ask for."""
-    for each in all_queues():
-        each.reset_after_fork()
-    _of_event_loops.clear()
-    _shared.clear()
+    global _shared, _of_event_loops
+    queues = [*contents(_shared.values()), *contents(_of_event_loops)]
+    _shared, _of_event_loops = {}, {}
+    for_each(CompletionQueue.reset_after_fork, queues)

@@ -42,7 +42,7 @@ class EventLoops:
 
         Coroutines that wait have their turns in order, so that one of them at a time looks for room.
         """
-        import asyncio  # as in awaiting.py
+        import asyncio  # as in readable.py
 
         if not self._waits_for_room or event_loop not in self._turns:
             try:

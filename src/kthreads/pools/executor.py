@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-import itertools
-import operator
+import math
+import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
 from kthreads import limits
+from kthreads._native import lib
 from kthreads.functions.function import NativeFunction
 from kthreads.functions.sources import is_native, native
 from kthreads.iteration import snapshot
 from kthreads.pools.executor_threads import BROKEN, ExecutorThread, ExecutorThreads
+from kthreads.pools.work_queue import WorkQueue
 
 __all__ = ["ThreadPoolExecutor"]
-
-_numbers = itertools.count()
 
 
 class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
@@ -51,10 +51,10 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
         initargs: tuple[Any, ...] = (),
     ) -> None:
         # The base class's constructor is not called, as every method that uses its attributes is overridden. The
-        # attributes below that have its names are those that programs are known to read.
+        # attributes and properties below that have its names are for programs that read them.
         if max_workers is None:
             max_workers = limits.default_executor_workers()
-        if (max_workers := operator.index(max_workers)) <= 0:
+        if max_workers <= 0:
             raise ValueError("max_workers must be greater than 0")
         prepared = None
         if initializer is not None:
@@ -63,13 +63,25 @@ class ThreadPoolExecutor(concurrent.futures.ThreadPoolExecutor):
                 raise TypeError("initializer must be a callable")
             prepared = functools.partial(function, *initargs)
         self._max_workers = max_workers
-        self._thread_name_prefix = thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}"
-        self._executor_threads = ExecutorThreads(max_workers, self._thread_name_prefix, prepared)
+        next_number = concurrent.futures.ThreadPoolExecutor._counter  # type: ignore[attr-defined]
+        self._thread_name_prefix = thread_name_prefix or f"ThreadPoolExecutor-{next_number()}"
+        self._initializer, self._initargs = initializer, initargs
+        self._shutdown_lock = threading.RLock()  # type: ignore[assignment]
+        most = math.ceil(min(max_workers, lib.KT_POOL_WORKERS_MAX))  # as the standard executor does with 2.5
+        self._executor_threads = ExecutorThreads(most, self._thread_name_prefix, prepared)
         weakref.finalize(self, self._executor_threads.close).atexit = False
 
     @property
     def _threads(self) -> set[ExecutorThread]:  # type: ignore[override]
         return set(snapshot(self._executor_threads.threads.values()))
+
+    @property
+    def _work_queue(self) -> WorkQueue:  # type: ignore[override]
+        return WorkQueue(self._executor_threads.handle)
+
+    @property
+    def _idle_semaphore(self) -> threading.Semaphore:  # type: ignore[override]
+        return threading.Semaphore(self._executor_threads.idle())
 
     @property
     def _broken(self) -> str | bool:  # type: ignore[override]

@@ -2,28 +2,31 @@
 
 They are `Thread` objects that serve a pool of the engine. Native and Python tasks wait in its one queue, in their order. A
 thread keeps its Python state: a task finds in threading.local() what the previous task on that thread has left there.
+
+Signal handlers and finalizers may submit and close at any point. So there is no lock: collections change by single atomic
+steps, a task is queued before the threads are counted, and a task that was queued as the pool was closed is taken back.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-import threading
-import weakref
 from collections.abc import Callable
 from concurrent.futures import _base as base
 from concurrent.futures.thread import BrokenThreadPool
 from typing import Any
 
-from kthreads import limits
+from kthreads import lifecycle, limits
 from kthreads._native import ffi, lib
 from kthreads.errors import KThreadsError
-from kthreads.iteration import for_each, snapshot
-from kthreads.pools.completions import shared_completions
+from kthreads.iteration import carry_through, for_each, snapshot
+from kthreads.pools.completions import drain_shared
 from kthreads.pools.handle import PoolHandle
 from kthreads.pools.settings import SPIN_NS, WAIT_SPIN_NS
 from kthreads.pools.tasks import Task
+from kthreads.threads.known_to_threading import here
 from kthreads.threads.thread import Thread
+from kthreads.weak_objects import WeakObjects
 
 __all__ = ["BROKEN", "ExecutorThread", "ExecutorThreads", "finish_at_exit", "reset_after_fork"]
 
@@ -39,7 +42,7 @@ def _cpus() -> int:
     return limits.cpu_count()
 
 
-_all: weakref.WeakSet[ExecutorThreads] = weakref.WeakSet()
+_all: WeakObjects[ExecutorThreads] = WeakObjects()
 _interpreter_is_ending = False
 
 
@@ -60,9 +63,7 @@ class ExecutorThreads:
     def __init__(self, most: int, name: str, initializer: Callable[[], Any] | None) -> None:
         self.threads: dict[int, ExecutorThread] = {}
         self._name, self._initializer = name, initializer
-        # Reentrant: a signal handler may submit, and the garbage collector may close, at any point.
-        self._lock = threading.RLock()
-        self._most = min(most, lib.KT_POOL_WORKERS_MAX)
+        self._most = most
         self.handle = PoolHandle(None, _error, WAIT_SPIN_NS if _cpus() > 1 else 0)
         if _interpreter_is_ending:
             self.handle.close(_after_exit)
@@ -80,17 +81,20 @@ class ExecutorThreads:
             ThreadLimitError, ThreadMemoryError: there is no thread, and none could be started.
         """
         handle = self.handle
-        with self._lock:
-            handle.open_cdata()
-            if len(self.threads) < self._most and _unfinished(handle.cdata) >= len(self.threads):
-                self._start_another()
+        try:
             handle.submit([task])
-            # A signal handler may have closed the pool in between, and the threads may have ended.
+            # It is queued first, so that of two callers one sees both tasks.
+            if len(self.threads) < self._most and _unfinished(handle.cdata) > len(self.threads):
+                self._start_another()
+            # The pool may have been closed in between, and the threads may have ended.
             if handle.closed_error is not None and task.cancel():
                 handle.open_cdata()
+        except BaseException:
+            carry_through(task.cancel)
+            raise
 
     def _start_another(self) -> None:
-        """Starts one more thread. No two threads get one number, even if a signal handler or a finalizer starts one, too."""
+        """Starts one more thread. No two threads get one number, whoever else starts one."""
         for number in range(1, self._most + 1):
             if number not in self.threads:
                 thread = ExecutorThread(self, number, f"{self._name}_{number - 1}")
@@ -109,8 +113,11 @@ class ExecutorThreads:
             if self.threads and isinstance(error, KThreadsError):
                 return True  # the threads that there are do the task
             raise
-        thread.has_begun.wait()  # as threading.Thread.start does, so that the task begins though the submitter is busy
         return True
+
+    def idle(self) -> int:
+        """How many threads have no task."""
+        return max(0, len(self.threads) - int(_unfinished(self.handle.cdata)))
 
     def serve(self, number: int) -> None:
         """Runs tasks on the calling thread until the pool is closed and its queue is empty."""
@@ -124,44 +131,37 @@ class ExecutorThreads:
 
     def close(self, closed_error: Callable[[], Exception] | None = None) -> None:
         """Takes no more tasks. The threads end when the tasks in the queue are done."""
-        with self._lock:
-            self.handle.close(closed_error or _after_shutdown)
-            lib.kt_pool_close(self.handle.cdata)
+        self.handle.close(closed_error or _after_shutdown)
+        lib.kt_pool_close(self.handle.cdata)
 
     def join(self) -> None:
         """Waits, after `close`, until the threads have ended and all callbacks have been called."""
         for thread in snapshot(self.threads.values()):
             thread.join()
         if self.threads:
-            shared_completions().drain()
+            drain_shared()
 
     def _mark_broken(self) -> None:
         """Takes no more tasks. The tasks that have not begun fail."""
-        with self._lock:
-            self.handle.mark_broken(_broken)
-            lib.kt_pool_break(self.handle.cdata)
-            lib.kt_pool_close(self.handle.cdata)
+        self.handle.mark_broken(_broken)
+        lib.kt_pool_break(self.handle.cdata)
+        lib.kt_pool_close(self.handle.cdata)
 
     def reset_after_fork(self) -> None:
         """In a forked child: removes the threads, which are the parent's."""
-        self._lock = threading.RLock()
-        self.threads.clear()
+        self.threads = {}
 
 
 class ExecutorThread(Thread):
-    """One thread of an executor.
-
-    Attributes:
-        has_begun: set when the thread runs.
-    """
+    """One thread of an executor."""
 
     def __init__(self, group: ExecutorThreads, number: int, name: str) -> None:
         super().__init__(name=name, daemon=False)
         self._group: ExecutorThreads | None = group
-        self._worker_number, self.has_begun = number, threading.Event()
+        self._worker_number = number
 
     def run(self) -> None:
-        self.has_begun.set()
+        here.is_attached = True
         group, self._group = self._group, None
         assert group is not None
         group.serve(self._worker_number)
@@ -183,15 +183,17 @@ def _error(code: int) -> Exception:
     return OSError(code, f"making a queue of tasks: {os.strerror(code)}")
 
 
+@lifecycle.as_the_interpreter_begins_to_end.add
 def finish_at_exit() -> None:
     """As the interpreter begins to end: closes all executors and waits for their tasks, as the standard executor does."""
     global _interpreter_is_ending
     _interpreter_is_ending = True
-    executors = snapshot(_all)
+    executors = _all.alive()
     for_each(lambda each: each.close(_after_exit), executors)
     for_each(ExecutorThreads.join, executors)
 
 
+@lifecycle.in_a_forked_child.add
 def reset_after_fork() -> None:
     """In a forked child: removes the threads of all executors, which are the parent's."""
-    for_each(ExecutorThreads.reset_after_fork, list(_all))
+    for_each(ExecutorThreads.reset_after_fork, _all.alive())

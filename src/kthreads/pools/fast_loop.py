@@ -8,7 +8,6 @@ from typing import Any
 
 from kthreads import deadline
 from kthreads._native import ffi, lib
-from kthreads.functions.call_plan import INTEGERS_AT
 from kthreads.functions.function import NativeFunction
 from kthreads.pools.handle import PoolHandle
 from kthreads.pools.loop import RAISED, native_failure, stopped_error
@@ -36,15 +35,14 @@ def run_fast(handle: PoolHandle, body: NativeFunction, count: int, args: tuple[A
         if (spare := _make_spare(body)) is None:
             return False
         cdata, memory = spare
-    keep: list[Any] = []
-    plan = body.plan
     try:
-        plan.pack_into(memory, INTEGERS_AT, *plan.words((0, count, *args), keep))
+        held = body.fill(memory, (0, count, *args))
         _pack_bounds(memory, _BOUNDS_AT, 0, count, 1, count)
     except (struct.error, TypeError, ValueError, OverflowError, IndexError):
         return False
     if (code := _run(handle.open_cdata(), cdata, deadline.FOREVER_NS, RAISED)) != 0:
-        raise native_failure(body, cdata) if code == -errno.EIO else stopped_error(handle, cdata, code)
+        raise native_failure(body) if code == -errno.EIO else stopped_error(handle, code)
+    del held
     if len(spares) < _SPARES:
         spares.append((cdata, memory))
     return True
@@ -57,6 +55,5 @@ def _make_spare(body: NativeFunction) -> tuple[Any, Any] | None:
     except TypeError:
         return None
     cdata = _new(_LOOP)
-    cdata.call = body.template
     cdata.failure = failure_mask(body)
     return cdata, _buffer(cdata)

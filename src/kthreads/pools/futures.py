@@ -69,6 +69,9 @@ class CallbackFuture(Future[Any]):
 
     _done_callbacks: list[Callable[[Future[Any]], object]]
 
+    def __repr__(self) -> str:
+        return super().__repr__().replace(type(self).__name__, "Future", 1)  # as that of the standard library
+
     def _invoke_callbacks(self) -> None:
         callbacks = self._done_callbacks
         first = iter(partial(callbacks.pop, 0), None)

@@ -45,6 +45,7 @@ class PoolHandle:
 
     Attributes:
         cdata: the ``kt_pool *``, valid as long as this object.
+        address: the same as a number.
         closed_error: makes the exception that submitting raises; None while the pool is open.
         broken: an initializer has failed.
     """
@@ -70,6 +71,7 @@ class PoolHandle:
         if (code := lib.kt_pool_new(self._cdata_at, spec)) < 0:
             raise self.error(-code)
         self.cdata = self._cdata_at[0]
+        self.address = int(ffi.cast("uintptr_t", self.cdata))
 
     def open_cdata(self) -> Any:
         """The ``kt_pool *``. Raises what `closed_error` makes, if the pool is closed."""
@@ -89,7 +91,7 @@ class PoolHandle:
     def native_task(
         self,
         function: NativeFunction,
-        args: Sequence[Any],
+        args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         completions: CompletionQueue | None = None,
     ) -> NativeFuture:
@@ -116,9 +118,10 @@ class PoolHandle:
             wait: whether to wait while the queue is full, instead of raising queue.Full.
         """
         try:
-            for task in tasks:
-                task.register()
-            self._queue(tasks, wait)
+            if len(tasks) != 1 or self.closed_error is not None or not tasks[0].queue_at_once(self.address):
+                for task in tasks:
+                    task.register()
+                self._queue(tasks, wait)
             if self.broken:  # since the queue was looked at: the tasks that waited then have failed
                 self.open_cdata()
         except BaseException:

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable
 from typing import Any
 
-from kthreads import deadline
+from kthreads import deadline, interpreter
 from kthreads._native import ffi, lib
 from kthreads.errors import LoopCancelledError, LoopTimeoutError, NativeError, ThreadStateError
 from kthreads.functions.function import NativeFunction
@@ -21,18 +21,20 @@ from kthreads.pools.loop_arguments import (
     check_schedule,
     failure_mask,
     fill_range,
+    is_unsigned,
     range_of,
     resolve_per_worker,
 )
 from kthreads.pools.per_worker import PerWorker
+from kthreads.threads.known_to_threading import attach, here
 
 __all__ = ["RAISED", "Loop", "native_failure", "stopped_error"]
 
-_LOOP = ffi.typeof("kt_loop *")
+_LOOP, _OBJECT = ffi.typeof("kt_loop *"), ffi.typeof("void *")
 _RUN_PYTHON = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_chunk"))
-_new, _run, _buffer = ffi.new, lib.kt_python_run_loop, ffi.buffer
+_new, _cast, _run, _buffer = ffi.new, ffi.cast, lib.kt_python_run_loop, ffi.buffer
 
-# The exception that a signal handler has raised while the main thread runs a loop. Only the main thread runs handlers.
+# The exception that a signal handler has raised while the main thread runs a native loop. Only the main thread runs handlers.
 _raised: list[BaseException] = []
 RAISED = ffi.cast("void *", id(_raised))
 """The engine appends it to the list at this address."""
@@ -53,6 +55,8 @@ class _PythonBody:
         self.error: BaseException | None = None
 
     def __call__(self, begin: int, end: int) -> None:
+        if not here.is_attached:
+            attach()
         self.body(begin, end, *self.args)
 
 
@@ -93,7 +97,8 @@ class Loop:
         elif callable(body):
             self._body = _PythonBody(body, check_python_args(args))
             cdata.call.function = _RUN_PYTHON
-            cdata.call.integers[2] = id(self._body)
+            cdata.call.integers[2], cdata.call.integers[3] = id(self._body), interpreter.ADDRESS
+            cdata.call.integers[4] = is_unsigned(items)
             cdata.call.kind = lib.KT_RESULT_INTEGER
             cdata.failure = 0xFFFFFFFF
         else:
@@ -119,7 +124,6 @@ class Loop:
             self._check_rows(self._rows)
             # So the engine admits no more workers if the pool is resized between the check and the run.
             cdata.workers = min(self._rows, cdata.workers or self._rows)
-        cdata.call = function.template
         cdata.failure = failure_mask(function)
         self._keep = (function, function.fill(_buffer(cdata), (items.start, items.stop, *plain)), args)
 
@@ -137,26 +141,28 @@ class Loop:
         """
         if self._rows is not None:
             self._check_rows(self._rows)
+        if self._body is not None:
+            here.is_attached = True  # the caller runs chunks, too, and is no thread of the pool
         limit = deadline.left_ns(deadline.after(timeout))
-        if (code := _run(self._handle.open_cdata(), self._cdata, limit, RAISED)) != 0:
-            raise self._failure(code)
+        if self._body is not None:
+            self._run_python(self._body, limit)
+        elif (code := _run(self._handle.open_cdata(), self._cdata, limit, RAISED)) != 0:
+            raise native_failure(self._keep[0]) if code == -errno.EIO else self._error(code, _raised)
 
-    def _failure(self, code: int) -> BaseException:
-        cdata = self._cdata
+    def _run_python(self, body: _PythonBody, limit: int) -> None:
+        raised: list[BaseException] = []  # this run's own: other threads may run the loop before this one reads it
+        at = _cast(_OBJECT, id(raised))
+        code = lib.kt_python_run_body(self._handle.open_cdata(), self._cdata, limit, at, _cast(_OBJECT, id(body)))
         if code == -errno.EIO:
-            return self._failure_of_body()
+            ending = "the interpreter is ending: it runs no more Python bodies of parallel loops"
+            raise raised.pop() if raised else ThreadStateError(ending)
+        if code != 0:
+            raise self._error(code, raised)
+
+    def _error(self, code: int, raised: list[BaseException]) -> BaseException:
         if code == -errno.EBUSY:
             return ThreadStateError("this loop runs already: prepare another one for each thread that calls it")
-        return stopped_error(self._handle, cdata, code)
-
-    def _failure_of_body(self) -> BaseException:
-        cdata, body = self._cdata, self._body
-        if body is not None:
-            error, body.error = body.error, None
-            return error or ThreadStateError(
-                "the interpreter is ending: it runs no more Python bodies of parallel loops"
-            )
-        return native_failure(self._keep[0], cdata)
+        return stopped_error(self._handle, code, raised)
 
     @property
     def took_part(self) -> int:
@@ -167,11 +173,12 @@ class Loop:
         return f"<Loop over {self.count} items>"
 
 
-def stopped_error(handle: PoolHandle, cdata: Any, code: int) -> BaseException:
-    """The exception for a loop that stopped before its end, though no chunk has failed."""
+def stopped_error(handle: PoolHandle, code: int, raised: list[BaseException] = _raised) -> BaseException:
+    """The exception for the calling thread's last loop, which stopped before its end though no chunk has failed."""
+    cdata = lib.kt_python_failed_loop()
     done = f"{cdata.done} of {cdata.count} items were done"
     if code == -errno.EINTR:
-        error = _raised.pop() if _raised else KeyboardInterrupt()
+        error = raised.pop() if raised else KeyboardInterrupt()
         error.add_note(f"the parallel loop was stopped with {cdata.done} of {cdata.count} items done")
         return error
     if code == -errno.ETIMEDOUT:
@@ -181,12 +188,16 @@ def stopped_error(handle: PoolHandle, cdata: Any, code: int) -> BaseException:
     return handle.error_of(-code)
 
 
-def native_failure(function: NativeFunction, cdata: Any) -> NativeError:
-    """The exception for a native body that has returned a failure."""
+def native_failure(function: NativeFunction) -> NativeError:
+    """The exception for the calling thread's last loop, whose native body has returned a failure."""
+    cdata = lib.kt_python_failed_loop()
+    begin, end = cdata.failed_begin, cdata.failed_end
+    if not function.parsed.parameters[0].signed:
+        begin, end = begin % (1 << 64), end % (1 << 64)
     return NativeError(
         function.name,
         function.read(cdata.failed_result),
-        cdata.failed_begin,
-        cdata.failed_end,
+        begin,
+        end,
         errno=cdata.failed_errno,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from kthreads._native import lib
@@ -11,10 +10,11 @@ from kthreads.pools.cancel import CancelToken
 from kthreads.pools.per_worker import WORKER_INDEX, PerWorker
 
 __all__ = [
-    "PER_LOOP", "check_body", "check_positive", "check_python_args", "check_schedule", "failure_mask", "fill_range", "range_of",
-    "resolve_per_worker",
+    "PER_LOOP", "check_body", "check_positive", "check_python_args", "check_schedule", "failure_mask", "fill_range", "is_unsigned",
+    "range_of", "resolve_per_worker",
 ]  # fmt: skip
 
+_SMALL = 1 << 62  # a range between -_SMALL and this has a len()
 _SCHEDULES = {"dynamic": lib.KT_SCHEDULE_DYNAMIC, "static": lib.KT_SCHEDULE_STATIC}
 _WorkerIndex = type(WORKER_INDEX)
 PER_LOOP = (PerWorker, CancelToken, _WorkerIndex)
@@ -46,6 +46,11 @@ def resolve_per_worker(cdata: Any, function: NativeFunction, args: tuple[Any, ..
             register = sum(parameter.kind != "float" for parameter in parameters[:number])
             if parameters[number].kind == "float":
                 raise TypeError(f"{function.name}() argument {number + 1}: {arg!r} cannot be a floating number")
+            if register >= lib.KT_INTEGER_ARGUMENTS:
+                raise TypeError(
+                    f"{function.name}() argument {number + 1}: {arg!r} must be one of the first {lib.KT_INTEGER_ARGUMENTS} "
+                    "integers and pointers: move it forward in the parameters"
+                )
             cdata.strides[register] = arg.row_size if isinstance(arg, PerWorker) else 1
         if isinstance(arg, PerWorker):
             plain.append(arg.array)
@@ -89,16 +94,23 @@ def fill_range(cdata: Any, items: range) -> None:
     """Writes a range into a ``kt_loop *``.
 
     Raises:
-        OverflowError: its bounds have more than 64 bits.
+        OverflowError: no type of 64 bits holds its bounds.
     """
     start, stop, step = items.start, items.stop, items.step
-    count = len(items) if -sys.maxsize < start <= stop <= sys.maxsize else _count(items)
-    if start >= 1 << 63 or stop >= 1 << 63:  # of an unsigned type
+    count = len(items) if -_SMALL < start <= stop <= _SMALL else _count(items)
+    if is_unsigned(items):
+        if min(start, stop) < 0 or max(start, stop) >= 1 << 64:
+            raise OverflowError(f"no type of 64 bits holds both bounds of {items}")
         start, stop = (value - (1 << 64) if value >= 1 << 63 else value for value in (start, stop))
     try:
         cdata.begin, cdata.end, cdata.step, cdata.count = start, stop, step, count
     except OverflowError:
-        raise OverflowError(f"{items} has bounds of more than 64 bits") from None
+        raise OverflowError(f"{items} has bounds or a step of more than 64 bits") from None
+
+
+def is_unsigned(items: range) -> bool:
+    """Whether only an unsigned type of 64 bits may hold the bounds of a range."""
+    return items.start >= 1 << 63 or items.stop >= 1 << 63
 
 
 def _count(items: range) -> int:

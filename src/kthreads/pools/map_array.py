@@ -9,14 +9,16 @@ from kthreads._native import ffi, lib
 from kthreads.functions.c_types import CType
 from kthreads.functions.element_types import ELEMENT_TYPES
 from kthreads.functions.function import NativeFunction
+from kthreads.functions.pointers import know_numpy
 from kthreads.functions.sources import native
 from kthreads.pools.cancel import CancelToken
+from kthreads.pools.fast_loop import run_fast
 from kthreads.pools.handle import PoolHandle
 from kthreads.pools.loop import Loop
 
 __all__ = ["map_array"]
 
-_CHUNK = native(lib.kt_map_chunk)
+_CHUNK = native(ffi.cast("void(*)(uint64_t, uint64_t, const void *)", ffi.addressof(lib, "kt_map_chunk")))
 _MAP, _NUMBERS = ffi.typeof("kt_map *"), ffi.typeof("int64_t[]")
 _FUNCTION, _SHAPE, _ITEMS_AT = ffi.typeof("kt_function"), ffi.typeof("uint64_t *"), ffi.typeof("void *")
 _new, _cast = ffi.new, ffi.cast
@@ -39,6 +41,10 @@ def map_array(
     """Runs a native function over the elements of arrays. See `Pool.map_array`, which has these arguments."""
     np = _numpy()
     function = native(fn)
+    if (grain, workers, timeout, cancel, schedule) == (None, None, None, None, "dynamic") and (
+        mapped := _map_plain(np, handle, function, arrays, out)
+    ) is not None:
+        return mapped
     parameters, result = function.parsed.parameters, function.parsed.result
     if len(arrays) != len(parameters):
         raise TypeError(f"{function.name} takes {len(parameters)} arrays ({function.signature}), not {len(arrays)}")
@@ -56,7 +62,7 @@ def map_array(
         op_dtypes=[None] * len(arrays) + [dtype],
     )
     cdata, _shape_and_strides = _map_of(function, types, iterator.itviews)
-    if grain is None and iterator.itersize > 16 * _MOST_GRAIN * handle.workers:
+    if grain is None and _is_large(iterator.itersize, handle):
         grain = _MOST_GRAIN
     Loop(handle, _CHUNK, iterator.itersize, (cdata,), grain, schedule, workers, cancel)(timeout)
     computed = iterator.operands[-1]
@@ -67,12 +73,40 @@ def map_array(
     return out
 
 
+def _map_plain(np: Any, handle: PoolHandle, function: NativeFunction, arrays: tuple[Any, ...], out: Any) -> Any:
+    """The result, if all arrays are contiguous, of one shape and of the function's own types, and not very large. None for
+    others, and for what is wrong; nothing has been done then."""
+    if len(arrays) != len(function.parsed.parameters) or not arrays or type(arrays[0]) is not np.ndarray:
+        return None
+    dtype = _dtype_of(function.parsed.result)
+    if dtype is None or _is_large(arrays[0].size, handle):
+        return None
+    if out is None:
+        out = np.empty(arrays[0].shape, dtype)
+    prepared = function.map(arrays, out)
+    if prepared is None:
+        return None
+    _held, address, count = prepared
+    return out if run_fast(handle, _CHUNK, count, (address,)) else None
+
+
+def _is_large(count: int, handle: PoolHandle) -> bool:
+    """Whether the chunks that the engine chooses for so many items would be too large."""
+    return count > 16 * _MOST_GRAIN and count > 16 * _MOST_GRAIN * handle.workers
+
+
+@cache
+def _dtype_of(ctype: CType) -> Any:
+    return _dtypes().get(ctype.layout, (None,))[0]
+
+
 @cache
 def _numpy() -> Any:
     try:
         import numpy as np
     except ModuleNotFoundError:
         raise ModuleNotFoundError("map_array works on NumPy arrays: install numpy", name="numpy") from None
+    know_numpy()
     return np
 
 

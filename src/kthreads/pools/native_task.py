@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, InvalidStateError
+from concurrent.futures import _base as base
 from contextlib import suppress
 from typing import Any
 
+from kthreads import _call, deadline
 from kthreads._native import ffi, lib
 from kthreads.functions.function import NativeFunction
 from kthreads.pools.completions import CompletionQueue, next_tag
@@ -15,7 +16,8 @@ from kthreads.pools.futures import CallbackFuture, abandon_future, abandoned_err
 __all__ = ["NativeFuture"]
 
 _TASK = ffi.typeof("kt_task *")
-_new, _buffer, _state_of = ffi.new, ffi.buffer, lib.kt_task_state_of
+_SUBMIT = int(ffi.cast("uintptr_t", ffi.addressof(lib, "kt_pool_submit")))
+_state_of, _task_wait = lib.kt_task_state_of, lib.kt_task_wait
 _RUNNING, _DONE, _CANCELLED = lib.KT_TASK_RUNNING, lib.KT_TASK_DONE, lib.KT_TASK_CANCELLED
 
 _FUTURE_ATTRIBUTES = frozenset(vars(Future()))
@@ -38,18 +40,20 @@ class NativeFuture(CallbackFuture):
         TypeError, ValueError, OverflowError: an argument is not one for the function.
     """
 
-    __slots__ = ("_completions", "_error", "_function", "_keep", "_spin_ns", "owner", "task")
+    __slots__ = ("_completions", "_error", "_function", "_held", "_spin_ns", "_tag", "owner", "task")
 
     def __init__(
-        self, function: NativeFunction, args: Sequence[Any], completions: CompletionQueue, owner: int, spin_ns: int = 0
+        self,
+        function: NativeFunction,
+        args: tuple[Any, ...],
+        completions: CompletionQueue,
+        owner: int,
+        spin_ns: int = 0,
     ) -> None:
-        task = self.task = _new(_TASK)
-        task.call = function.template
-        self._keep = function.fill(_buffer(task), args)
+        tag = self._tag = next_tag()
+        self._held, self.task = function.task(args, completions.address, tag, _TASK)
         self._function, self._completions, self._spin_ns, self.owner = function, completions, spin_ns, owner
         self._error: BaseException | None = None
-        task.completions = completions.cdata
-        task.tag = next_tag()
 
     def __getattr__(self, name: str) -> Any:
         if name not in _FUTURE_ATTRIBUTES:
@@ -62,11 +66,20 @@ class NativeFuture(CallbackFuture):
         self.settle()
         return self.__dict__[name]
 
+    def queue_at_once(self, pool: int) -> bool:
+        """Registers and queues the task, if there is room in the queue of the pool."""
+        completions = self._completions
+        if not _call.queue_task(_SUBMIT, pool, self._held, completions.pending, self._tag, self):
+            return False
+        completions.expect_more()
+        completions.ensure_drained()
+        return True
+
     def register(self) -> None:
-        self._completions.expect(self.task.tag, self)
+        self._completions.expect(self._tag, self)
 
     def unregister(self) -> None:
-        self._completions.pending.pop(self.task.tag, None)
+        self._completions.pending.pop(self._tag, None)
 
     def ensure_drained(self) -> None:
         self._completions.ensure_drained()
@@ -76,7 +89,7 @@ class NativeFuture(CallbackFuture):
         state = _state_of(self.task)
         if state < _DONE:
             return
-        self._keep = ()
+        self._release()
         if "_condition" not in self.__dict__:
             return
         with suppress(InvalidStateError):  # it was settled before, perhaps by the user
@@ -103,13 +116,21 @@ class NativeFuture(CallbackFuture):
             if lib.kt_task_cancel(self.task) == 0:
                 self.settle()
 
+    def _release(self) -> None:
+        self._held.release()
+
     def _wait(self, timeout: float | None) -> None:
-        if not wait_for(self.task, self._spin_ns, timeout):
+        # Whether this is the main thread, which waits in slices, is asked only if the first slice was not enough.
+        has_ended = timeout is None and _task_wait(self.task, self._spin_ns, deadline.SLICE_NS) == 0
+        if not has_ended and not wait_for(self.task, self._spin_ns, timeout):
             raise TimeoutError
-        self._keep = ()
+        self._release()
 
     def result(self, timeout: float | None = None) -> Any:
         """What the function returned; see concurrent.futures.Future.result."""
+        self._wait(timeout)
+        if _state_of(self.task) == _DONE:
+            return self._value()
         if (error := self.exception(timeout)) is not None:
             try:
                 raise error
@@ -147,6 +168,12 @@ class NativeFuture(CallbackFuture):
         if lib.kt_task_cancel(self.task) == 0:
             self.settle()
         return self.cancelled()
+
+    def __repr__(self) -> str:
+        if self._state in (base.PENDING, base.RUNNING):  # else an attempt to settle it may ask for this text
+            self.settle()
+        text = super().__repr__()  # the base class does not know that a worker runs the call
+        return text.replace("=pending", "=running") if self.running() else text
 
     @property
     def errno(self) -> int:

@@ -9,18 +9,18 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, overload
 
-from kthreads import deadline, limits
+from kthreads import deadline, interpreter, lifecycle, limits
 from kthreads._native import ffi, lib
 from kthreads.errors import ThreadStateError
 from kthreads.functions.function import NativeFunction
 from kthreads.functions.sources import is_native, native
-from kthreads.iteration import for_each, snapshot
+from kthreads.iteration import for_each
 from kthreads.pools.batch import Batch
 from kthreads.pools.cancel import CancelToken
-from kthreads.pools.columns import columns_of
-from kthreads.pools.completions import completions_of, shared_completions
+from kthreads.pools.columns import rows_of
+from kthreads.pools.completions import completions_of, drain_shared, shared_completions
 from kthreads.pools.event_loops import EventLoops
 from kthreads.pools.fast_loop import run_fast
 from kthreads.pools.handle import PoolHandle
@@ -29,21 +29,22 @@ from kthreads.pools.map_array import map_array
 from kthreads.pools.settings import PoolSettings
 from kthreads.pools.stats import PoolStats, WorkerStats
 from kthreads.pools.trace import Trace
+from kthreads.weak_objects import WeakObjects
 
-__all__ = ["Pool", "close_at_exit", "keep_at_exit", "open_pools"]
+__all__ = ["Pool", "close_at_exit", "end_threads_at_exit", "keep_at_exit", "open_pools"]
 
 _QUEUE_SIZE = 16384
 _TRACE_EVENTS = 1 << 18
 
-_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+_pools: WeakObjects[Pool] = WeakObjects()
 
 
 class Pool:
     """Kernel threads that wait for work: parallel loops and tasks.
 
     A loop runs on its caller and on `workers` - 1 threads. `workers` tasks run at once. An idle thread spins for a short
-    time if spinning has found work before, then sleeps: an idle pool uses no CPU time. In a forked child the pool starts
-    its threads again when they are needed.
+    time if spinning has found work before, then sleeps: an idle pool uses no CPU time. When loops come with a rhythm, it
+    wakes up shortly before the next one. In a forked child the pool starts its threads again when they are needed.
 
     Args:
         workers: from 1 to 4096; `kthreads.cpu_count()` when None.
@@ -53,7 +54,8 @@ class Pool:
         initializer: a native function or Python callable that each thread calls as it begins. If it raises, the pool
             takes no more work.
         initargs: the arguments of the initializer.
-        spin: the longest time that an idle thread spins, in seconds; "auto" for 200 microseconds, 0 for never.
+        spin: the longest time that an idle thread spins, in seconds; "auto" for 200 microseconds, 0 for never. With 0 it
+            does not wake up before a loop either.
         stack_size: of the threads in bytes, as for `Thread`; None for the size that a Python target gets.
         queue_size: how many tasks may wait; rounded up to a power of two.
         when_full: what `submit` does when the queue is full: "wait", or "raise" queue.Full.
@@ -95,7 +97,8 @@ class Pool:
             backend=backend,
         )
         self._handle = handle = PoolHandle(settings, settings.error, settings.wait_spin_ns)
-        settings.initializer_failed = functools.partial(_mark_broken, weakref.ref(handle))
+        if settings.python_initializer is not None:
+            settings.python_initializer.failed = functools.partial(_mark_broken, weakref.ref(handle))
         handle.start(settings.cdata)
         self._event_loops = EventLoops(handle, self._waits_for_room)
         _pools.add(self)
@@ -222,7 +225,7 @@ class Pool:
             TypeError, ValueError, OverflowError: an argument is not one for the native function.
         """
         handle = self._handle
-        if is_native(fn):
+        if type(fn) is NativeFunction or is_native(fn):
             future = handle.native_task(native(fn), args, kwargs)
             handle.submit([future], self._waits_for_room)
             return future
@@ -230,16 +233,23 @@ class Pool:
         handle.submit([task], self._waits_for_room)
         return task.future
 
-    def submit_many(self, fn: Any, /, *iterables: Iterable[Any]) -> Sequence[Future[Any]]:
+    @overload
+    def submit_many(self, fn: NativeFunction, /, *iterables: Any) -> Batch: ...
+    @overload
+    def submit_many(self, fn: Any, /, *iterables: Any) -> Sequence[Future[Any]]: ...
+    def submit_many(self, fn: Any, /, *iterables: Any) -> Sequence[Future[Any]]:
         """Queues a call for each row of arguments, taken from the iterables as `map` does, and returns their futures.
 
         It is fastest for a native function with arguments in buffers, such as NumPy arrays of the parameters' types, and
-        with results taken by `Batch.results`. The calls form at most 4096 units; the calls of a unit begin and end
-        together.
+        with results taken by `Batch.array`. A batch of more calls than 1024, and than there are workers, forms so many units;
+        the calls of a unit begin and end together.
 
         Args:
             fn: as for `submit`.
-            iterables: one for each parameter, all of the same length.
+            iterables: one for each parameter, all of the same length; or a scalar, which all calls get: None, a number, or
+                what cannot be iterated over. For a parameter that is a pointer, the items may be what a single call takes,
+                such as bytes and arrays; an array with more dimensions than one gives each call a pointer to its row; and
+                so do `Slices`.
 
         Returns:
             A `Batch` for a native function, else a list.
@@ -251,10 +261,10 @@ class Pool:
         """
         handle = self._handle
         if is_native(fn):
-            batch = Batch(native(fn), iterables, shared_completions(), id(handle), handle.wait_spin_ns)
+            batch = Batch(native(fn), iterables, shared_completions(), id(handle), handle.wait_spin_ns, self.workers)
             handle.submit(batch.units, self._waits_for_room)
             return batch
-        tasks = [handle.python_task(_check_callable(fn), args, {}) for args in zip(*columns_of(iterables), strict=True)]
+        tasks = [handle.python_task(_check_callable(fn), args, {}) for args in rows_of(iterables)]
         handle.submit(tasks, self._waits_for_room)
         return [task.future for task in tasks]
 
@@ -264,7 +274,7 @@ class Pool:
 
         Cancelling the awaiting task cancels the call if it has not begun.
         """
-        import asyncio  # as in awaiting.py
+        import asyncio  # as in readable.py
 
         loop = asyncio.get_running_loop()
         if not is_native(fn):
@@ -333,7 +343,7 @@ class Pool:
             self._handle.cancel_waiting()
         if wait:
             self._end_threads(lambda slice_ns: lib.kt_pool_quiesce(self._handle.cdata, slice_ns), None)
-            shared_completions().drain()
+            drain_shared()
 
     def __enter__(self) -> Pool:
         return self
@@ -399,17 +409,27 @@ def _broken(error: BaseException) -> Exception:
 
 def open_pools() -> list[Pool]:
     """The pools that were not shut down."""
-    return [pool for pool in snapshot(_pools) if pool._handle.closed_error is None]
+    return [pool for pool in _pools.alive() if pool._handle.closed_error is None]
 
 
+@lifecycle.as_the_interpreter_begins_to_end.add
 def close_at_exit() -> None:
     """As the interpreter begins to end: closes all pools and cancels the tasks that have not begun. Running tasks continue."""
-    for pool in snapshot(_pools):
+    for pool in _pools.alive():
         pool._handle.close(_after_shutdown)
-    for_each(lambda pool: pool._handle.cancel_waiting(), snapshot(_pools))
+    for_each(lambda pool: pool._handle.cancel_waiting(), _pools.alive())
 
 
+@lifecycle.as_the_interpreter_begins_to_end.add
+def end_threads_at_exit() -> None:
+    """As a subinterpreter begins to end: waits for the running tasks, and ends all threads."""
+    if not interpreter.IS_MAIN:
+        for_each(Pool.shutdown, _pools.alive())
+        drain_shared()
+
+
+@lifecycle.at_its_end.add
 def keep_at_exit() -> None:
     """At the end of the interpreter: keeps the memory that the threads of pools still use."""
-    for pool in snapshot(_pools):
+    for pool in _pools.alive():
         lib.kt_python_keep(ffi.cast("void *", id(pool._handle)))

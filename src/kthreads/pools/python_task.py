@@ -9,11 +9,13 @@ from concurrent.futures import _base as base
 from contextlib import suppress
 from typing import Any
 
+from kthreads import interpreter, lifecycle
 from kthreads._native import ffi, lib
 from kthreads.doubling import DoublingThreshold
-from kthreads.iteration import carry_through, for_each
+from kthreads.iteration import carry_through, contents, for_each
 from kthreads.pools.completions import next_tag
 from kthreads.pools.futures import CallbackFuture, abandon_future, notify_cancelled, wait_for
+from kthreads.threads.known_to_threading import attach, here
 
 __all__ = [
     "PythonFuture",
@@ -32,9 +34,12 @@ _CANCELLED, _GONE = lib.KT_TASK_CANCELLED, lib.KT_TASK_GONE
 
 _template = _new(_TASK)
 _template.call.function = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_task"))
+_template.call.integers[1] = interpreter.ADDRESS
 
 # The tasks that have not ended. The engine uses their memory, whether or not the user still holds the pool.
 registered: dict[int, PythonTask] = {}
+# The memory of cancelled tasks, which the queue still refers to. Their futures, callables and arguments may die.
+_cancelled: dict[int, Any] = {}
 _threshold = DoublingThreshold(256)
 
 # `task` is the last task that a thread has begun. The engine uses its memory until the thread begins another one.
@@ -106,6 +111,7 @@ class PythonFuture(CallbackFuture):
             with suppress(InvalidStateError):
                 self.set_exception(self._failure)
         self._invoke_callbacks()
+        release_cancelled(self.task)
 
 
 class PythonTask:
@@ -131,14 +137,22 @@ class PythonTask:
 
     def __call__(self) -> None:
         _last.task = self.task
+        if not here.is_attached:
+            attach()
         try:
             call_into(self.future, *self._take_call())
+        except BaseException:  # a callback has raised it
+            base.LOGGER.critical("Exception in worker", exc_info=True)
         finally:
             self.unregister()
             del self  # the traceback of an exception refers to the caller's frame, and that to this one
 
+    def queue_at_once(self, pool: int) -> bool:
+        """Never: only native tasks are."""
+        return False
+
     def register(self) -> None:
-        if len(registered) >= _threshold.size:
+        if len(registered) + len(_cancelled) >= _threshold.size:
             unregister_ended()
         registered[self.task.tag] = self
 
@@ -165,12 +179,23 @@ class PythonTask:
         return call
 
 
+def release_cancelled(task: Any) -> None:
+    """Lets go of all of a cancelled task but its memory, a ``kt_task *``: it may wait in the queue for long. Called again,
+    it does what an exception has kept it from, or nothing."""
+    if task.tag in registered:
+        _cancelled[task.tag] = task
+        registered.pop(task.tag, None)
+
+
 def unregister_ended() -> None:
-    """Unregisters the cancelled tasks that have left the queue."""
+    """Unregisters the tasks that have ended, and the cancelled ones that have left the queue."""
     for tag, task in registered.copy().items():
         if _state_of(task.task) in (_DONE, _GONE):
             registered.pop(tag, None)
-    _threshold.reset(len(registered))
+    for tag, memory in _cancelled.copy().items():
+        if _state_of(memory) == _GONE:
+            _cancelled.pop(tag, None)
+    _threshold.reset(len(registered) + len(_cancelled))
 
 
 def python_tasks_of(owner: int) -> list[PythonTask]:
@@ -178,7 +203,11 @@ def python_tasks_of(owner: int) -> list[PythonTask]:
     return [task for task in registered.copy().values() if task.owner == owner]
 
 
+@lifecycle.in_a_forked_child.add
 def reset_after_fork() -> None:
     """In a forked child: ends the tasks, which are the parent's, except the one that has forked."""
+    global registered, _cancelled
     forking = getattr(_last, "task", None)
-    for_each(PythonTask.abandon_in_child, [task for task in list(registered.values()) if task.task is not forking])
+    tasks = contents(registered.values())
+    registered, _cancelled = {}, {}
+    for_each(lambda task: task.register() if task.task is forking else task.abandon_in_child(), tasks)

@@ -6,12 +6,14 @@ import errno
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from kthreads import limits
+from kthreads import interpreter, limits
 from kthreads._native import ffi, lib
+from kthreads.cpus import check_cpus
 from kthreads.errors import ThreadMemoryError
 from kthreads.flags.clone_flags import SHARE_ALL
 from kthreads.functions.sources import is_native, native
-from kthreads.threads.settings import ThreadSettings, check_cpus
+from kthreads.threads.known_to_threading import attach
+from kthreads.threads.settings import ThreadSettings
 
 __all__ = ["SPIN_NS", "WAIT_SPIN_NS", "PoolSettings"]
 
@@ -30,7 +32,7 @@ class PoolSettings:
         thread: the settings of its threads.
         usable: how many CPUs they may use.
         wait_spin_ns: how long a waiter for a task spins before it sleeps, in nanoseconds.
-        initializer_failed: called with the exception that an initializer has raised.
+        python_initializer: the initializer, if it is a Python callable.
 
     Raises:
         ValueError, TypeError: a setting is invalid.
@@ -53,7 +55,6 @@ class PoolSettings:
         if backend == "bare_without_libc":
             raise ValueError("a pool needs threads with a libc: backend must be clone, clone3 or pthread")
         cpus = None if cpus is None else check_cpus(cpus)
-        self.initializer_failed: Callable[[BaseException], None] | None = None
         self.usable = limits.cpu_count() if cpus is None else len(cpus)
         self.thread = ThreadSettings.of(
             is_native=False,
@@ -72,6 +73,7 @@ class PoolSettings:
         cdata.cpus, cdata.spin_ns, cdata.queue_size = self.usable, _check_spin(spin), _check_queue_size(queue_size)
         cdata.name, cdata.thread, cdata.finalizer = self._name, self.thread.cdata, _finalizer
         self.wait_spin_ns: int = min(cdata.spin_ns, WAIT_SPIN_NS) if self.usable > 1 else 0
+        self.python_initializer: PythonInitializer | None = None
         if initializer is not None:
             cdata.initializer, self._initializer = self._prepare(initializer, tuple(initargs))
 
@@ -93,20 +95,33 @@ class PoolSettings:
             return call.cdata, call
         if not callable(initializer):
             raise TypeError(f"initializer must be a native function or callable, not {type(initializer).__name__}")
-
-        def begin() -> None:
-            try:
-                initializer(*initargs)
-            except BaseException as error:
-                assert self.initializer_failed is not None
-                self.initializer_failed(error)
-                raise
-
+        self.python_initializer = PythonInitializer(initializer, initargs)
         cdata = ffi.new("kt_call *")
         cdata.function = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_initializer"))
         cdata.kind = lib.KT_RESULT_INTEGER
-        cdata.integers[0] = id(begin)
-        return cdata, (cdata, begin)
+        cdata.integers[0], cdata.integers[1] = id(self.python_initializer), interpreter.ADDRESS
+        return cdata, cdata
+
+
+class PythonInitializer:
+    """A Python callable that each thread of a pool calls as it begins.
+
+    Attributes:
+        failed: called with the exception that it has raised.
+    """
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._function, self._args = function, args
+        self.failed: Callable[[BaseException], None] | None = None
+
+    def __call__(self) -> None:
+        attach()
+        try:
+            self._function(*self._args)
+        except BaseException as error:
+            assert self.failed is not None
+            self.failed(error)
+            raise
 
 
 def _check_queue_size(size: Any) -> int:

@@ -20,6 +20,13 @@ class Task(Protocol):
     @property
     def task(self) -> Any: ...
 
+    def queue_at_once(self, pool: int) -> bool:
+        """Registers and queues the task in one step. Returns False, and has done nothing, where that cannot be.
+
+        Args:
+            pool: the address of the ``kt_pool``.
+        """
+
     def register(self) -> None:
         """Keeps the memory of the task alive until it completes, or until `unregister`."""
 

@@ -9,11 +9,13 @@ import json
 import os
 from typing import Any, TextIO
 
+from kthreads import lifecycle
 from kthreads._native import ffi, lib
 from kthreads.errors import ThreadStateError
+from kthreads.iteration import for_each
 from kthreads.pools.handle import PoolHandle
 
-__all__ = ["Trace"]
+__all__ = ["Trace", "end_at_exit"]
 
 _KINDS = {lib.KT_EVENT_LOOP: "loop", lib.KT_EVENT_CHUNK: "chunk", lib.KT_EVENT_TASK: "task"}
 _traced: dict[int, Trace] = {}  # by the ids of handles; the engine writes into their memory
@@ -30,6 +32,7 @@ class Trace:
         self._capacity = capacity
         self._process = os.getpid()
         self._file: TextIO | None = None
+        self._has_ended = False
 
     def begin(self) -> None:
         """Opens the file and starts recording. The caller calls `end` also after an exception."""
@@ -41,7 +44,7 @@ class Trace:
 
     def end(self) -> None:
         """Stops recording, and writes the file if it was opened. After an exception the caller may call it again."""
-        if _traced.get(id(self._handle)) is not self:
+        if self._has_ended or _traced.get(id(self._handle)) is not self:
             return
         recorded = int(lib.kt_pool_trace(self._handle.cdata, ffi.NULL, 0))
         try:
@@ -51,6 +54,7 @@ class Trace:
                         self._write(file, recorded)
         finally:
             _traced.pop(id(self._handle), None)
+            self._has_ended = True
 
     def _write(self, file: TextIO, recorded: int) -> None:
         kept = min(recorded, self._capacity)
@@ -87,3 +91,10 @@ class Trace:
             "dur": (event.end_ns - event.begin_ns) / 1000,
             "args": args,
         }
+
+
+@lifecycle.as_the_interpreter_begins_to_end.add
+def end_at_exit() -> None:
+    """As the interpreter begins to end: ends all traces. A with block that never ends, as in a generator, is left when the
+    functions that end its trace may be gone."""
+    for_each(Trace.end, list(_traced.values()))

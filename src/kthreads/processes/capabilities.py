@@ -30,8 +30,12 @@ def capability_mask(names: Iterable[str] | str) -> int:
         if names.lower() == "all":
             return ALL
         names = [names]
+    if not isinstance(names, Iterable):
+        raise TypeError(f"capabilities must be a list of names, not {names!r}")
     mask = 0
     for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"a capability must be a name, such as NET_ADMIN, not {name!r}")
         try:
             mask |= 1 << CAPABILITIES.index(name.upper().removeprefix("CAP_"))
         except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import warnings
 from collections.abc import Sequence
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Any
 from kthreads.descriptors import Descriptors
 from kthreads.flags.clone_flags import CloneFlags, check_process_flags, flags_of
 from kthreads.functions.sources import is_native, native
+from kthreads.processes.checks import check_arguments, check_cgroup, check_number, check_numbers
 from kthreads.processes.child_steps import Steps
 from kthreads.processes.running import PidfdMethods, RunningProcess
 from kthreads.processes.start import start, start_python
@@ -128,6 +130,13 @@ def clone(
     if not is_c and not callable(fn):
         raise TypeError(f"fn must be a native function or callable, not {type(fn).__name__}")
     flags = check_process_flags(flags_of(flags), python=not is_c, exit_signal=exit_signal)
+    arguments, pids = check_arguments("args", args), check_numbers("set_tid", set_tid, 1)
+    check_cgroup(cgroup)
+    for name, text in (("uid_map", uid_map), ("gid_map", gid_map)):
+        if text is not None and not isinstance(text, str):
+            raise TypeError(f"{name} must be the text of the map, such as '0 1000 1', not {text!r}")
+    if stack_size is not None:
+        check_number("stack_size", stack_size, 1, sys.maxsize)
     if stack_size is not None and not flags & CloneFlags.VM:
         raise ValueError("stack_size is for CLONE_VM: without it the child continues on a copy of this stack")
     if flags & CloneFlags.INTO_CGROUP and cgroup is None:
@@ -138,7 +147,7 @@ def clone(
     options: dict[str, Any] = {
         "exit_signal": exit_signal,
         "stack_size": stack_size,
-        "set_tid": set_tid,
+        "set_tid": pids,
         "uid_map": uid_map,
         "gid_map": gid_map,
         "setgroups": "deny" if gid_map is not None else None,
@@ -150,9 +159,9 @@ def clone(
             if cgroup is not None and not isinstance(cgroup, int):
                 cgroup = opened.open(os.open, cgroup, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             if is_c:
-                start(running, flags, steps, call=native(fn).bind(tuple(args)), cgroup=cgroup, **options)
+                start(running, flags, steps, call=native(fn).bind(arguments), cgroup=cgroup, **options)
             else:
-                start_python(running, flags, steps, lambda: fn(*args), cgroup=cgroup, **options)
+                start_python(running, flags, steps, lambda: fn(*arguments), cgroup=cgroup, **options)
         running.kept = True
     except BaseException:
         running.abandon()

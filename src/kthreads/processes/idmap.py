@@ -4,23 +4,54 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from operator import index
 from typing import Literal
 
+from kthreads import procfs
 from kthreads.errors import UnsupportedError
+from kthreads.record import Record
 
-__all__ = ["IdMap", "IdMapping", "subordinate"]
+__all__ = ["IdMap", "IdMapping", "check_id", "check_ranges", "is_configured", "subordinate"]
+
+HIGHEST = 2**32 - 2
+"""The highest id: the kernel has 32 bits for one, and the last number means "no change"."""
 
 IdMapping = str | int | Iterable[tuple[int, int, int]]
 """How a map may be given: "root", "current", "auto", one id inside for our own, or (inside, outside, count) each."""
 
 
-@dataclass(frozen=True)
-class IdMap:
+def check_id(number: int) -> int:
+    """Returns a user or group id.
+
+    Raises:
+        ValueError: it is none. The kernel would take another one, as it reads 32 bits.
+    """
+    if not 0 <= number <= HIGHEST:
+        raise ValueError(f"{number} is not a user or group id, which are 0 to {HIGHEST}")
+    return number
+
+
+def check_ranges(ranges: Iterable[tuple[int, int, int]]) -> None:
+    """Raises ValueError if an id of a map is none, or a range has none."""
+    for inside, outside, count in ranges:
+        if count < 1:
+            raise ValueError(f"a range of ids (inside, outside, count) needs a count of 1 or more, not {count}")
+        for first in (inside, outside):
+            check_id(first)
+            check_id(first + count - 1)
+
+
+def _ranges_of(kind: str, given: Iterable[tuple[int, int, int]]) -> tuple[tuple[int, int, int], ...]:
+    try:
+        return tuple((index(inside), index(outside), index(count)) for inside, outside, count in given)
+    except (TypeError, ValueError):
+        what = f'{kind}_map must be "root", "current", "auto", an id or a list of (inside, outside, count)'
+        raise TypeError(f"{what}, not {given!r}") from None
+
+
+class IdMap(Record):
     """Ranges of ids: (first inside, first outside, count)."""
 
     kind: Literal["uid", "gid"]
@@ -40,12 +71,14 @@ class IdMap:
             given = 0
         elif given == "auto":
             first, count = subordinate(kind)
-            return cls(kind, ((0, own, 1), (1, first, count)))
+            # For root, user 0 of the host is nobody inside.
+            given = ((0, first, count),) if own == 0 else ((0, own, 1), (1, first, count))
         elif isinstance(given, str):
             raise ValueError(f'{kind}_map must be "root", "current", "auto", an id or ranges, not {given!r}')
-        ranges = ((given, own, 1),) if isinstance(given, int) else tuple((int(i), int(o), int(c)) for i, o, c in given)
-        if not ranges or any(inside < 0 or outside < 0 or count < 1 for inside, outside, count in ranges):
-            raise ValueError(f"{kind}_map needs ranges (inside, outside, count) with count 1 or more, not {ranges}")
+        ranges = ((given, own, 1),) if isinstance(given, int) else _ranges_of(kind, given)
+        if not ranges:
+            raise ValueError(f"{kind}_map needs at least one range (inside, outside, count)")
+        check_ranges(ranges)
         return cls(kind, ranges)
 
     @property
@@ -78,6 +111,8 @@ class IdMap:
             UnsupportedError: they are not installed.
             PermissionError: they refused.
         """
+        import shutil
+
         name = f"new{self.kind}map"
         program = shutil.which(name)
         if program is None:
@@ -87,18 +122,49 @@ class IdMap:
         numbers = [str(number) for row in self.ranges for number in row]
         done = subprocess.run([program, str(pid), *numbers], stderr=subprocess.PIPE, text=True, check=False)
         # Where SIGCHLD is ignored, its status says nothing: the map itself does.
-        if done.returncode or not Path(f"/proc/{pid}/{self.kind}_map").read_text().strip():
+        if done.returncode or not procfs.read(f"/proc/{pid}/{self.kind}_map"):
             raise PermissionError(f"{name} refused the map {self.ranges}: {done.stderr.strip()}")
 
 
-def subordinate(kind: str) -> tuple[int, int]:
-    """The first range that is ours (subuid(5))."""
-    user = pwd.getpwuid(os.geteuid())
-    path = Path(f"/etc/sub{kind}")
-    lines = path.read_text().splitlines() if path.exists() else []
-    for line in lines:
-        owner, _, rest = line.partition(":")
-        if owner in (user.pw_name, str(user.pw_uid)):
-            first, _, count = rest.partition(":")
-            return int(first), int(count)
+def _lines(path: str) -> list[str]:
+    """The lines of a file; none where there is no file."""
+    try:
+        with open(path, errors="surrogateescape") as file:
+            return file.read().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def subordinate(kind: Literal["uid", "gid"]) -> tuple[int, int]:
+    """The first range that is ours, its first id and how many (subuid(5)).
+
+    Raises:
+        UnsupportedError: there is none, or we have no entry in passwd(5).
+        OSError: the file of ranges cannot be read.
+    """
+    user = _own_entry()
+    path = f"/etc/sub{kind}"
+    for line in _lines(path):
+        owner, *numbers = line.split(":")
+        if owner in (user.pw_name, str(user.pw_uid)) and len(numbers) == 2:
+            if not all(each.isascii() and each.isdigit() for each in numbers):
+                raise UnsupportedError(f"{path} has a range for {user.pw_name} that is not FIRST:COUNT: {line!r}")
+            return int(numbers[0]), int(numbers[1])
     raise UnsupportedError(f"{path} has no range for {user.pw_name}")
+
+
+def _own_entry() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwuid(os.geteuid())
+    except KeyError:
+        raise UnsupportedError(
+            f"user {os.geteuid()} has no entry in /etc/passwd, by whose name /etc/subuid and /etc/subgid grant ids"
+        ) from None
+
+
+def is_configured() -> bool:
+    """Whether there are ranges of users and of groups that are ours."""
+    try:
+        return bool(subordinate("uid")) and bool(subordinate("gid"))
+    except (OSError, UnsupportedError):
+        return False

@@ -1,98 +1,130 @@
-"""What a process with a mount namespace of its own sees: a root, and what is mounted in it.
+"""What a process with a mount namespace of its own finds in its root: the kinds of mounts, and what else is made there.
 
-Everything is made or taken before the root changes, and put into its place after it (csrc/process/mounts.c says why).
+Each is made or taken in the old root, and put into its place in the new one (file_system.py). Each has a method `take`, which
+adds the steps that make or take it, and returns what adds the others.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Protocol
+import stat
+from collections.abc import Iterable
+from typing import Literal
 
-from kthreads.processes.child_steps import Steps
-from kthreads.processes.mount_flags import MS_PRIVATE, MS_REC
+from kthreads.processes.checks import check_path
+from kthreads.processes.idmap import IdMap
+from kthreads.processes.kernel_files import KernelFiles
+from kthreads.processes.mount_flags import ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY
+from kthreads.processes.mount_points import (
+    Place,
+    Setup,
+    absolute,
+    attach,
+    attach_kernel_files,
+    attributes_of,
+    check_mode,
+    make_parents,
+    on_host,
+)
+from kthreads.processes.overlay import Overlay
+from kthreads.record import Record
 
-__all__ = ["Bind", "Dev", "Mount", "Overlay", "Proc", "Sys", "Tmpfs", "add_mounts"]
-
-_RDONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8  # MOUNT_ATTR_* of linux/mount.h
-_STAGES = ("/tmp", "/run", "/var", "/proc", "/dev")  # where a new root is mounted for a moment
-
-Place = Callable[[bool], None]
-"""Puts a mount into its place; told whether its mount point is to be made."""
-
-
-class Mount(Protocol):
-    """Something to mount."""
-
-    @property
-    def target(self) -> str:
-        """Where."""
-
-    def take(self, steps: Steps) -> Place:
-        """Adds the steps that make or take it, and returns what adds those that put it into its place."""
+__all__ = ["Bind", "Dev", "Device", "Directory", "Mount", "Overlay", "Proc", "Symlink", "Sys", "Tmpfs"]
 
 
-def _attach(steps: Steps, slot: int, target: str, is_folder: bool = True) -> Place:
-    def place(make: bool) -> None:
-        if make:
-            _make_point(steps, target, is_folder)
-        steps.attach(slot, target)
-
-    return place
+FileIds = str | Iterable[tuple[int, int, int]]
 
 
-def _make_point(steps: Steps, target: str, is_folder: bool) -> None:
-    path = PurePosixPath(target)
-    for parent in reversed(path.parents[:-1]):
-        steps.mkdir(parent)
-    if is_folder:
-        steps.mkdir(path)
-    else:
-        steps.mkfile(path)
+def _map_of(kind: Literal["uid", "gid"], given: FileIds | None, own: IdMap | None) -> IdMap:
+    if given != "process":
+        return IdMap.of(kind, _AS_THEY_ARE if given is None else given)
+    if own is None:
+        raise ValueError(f'{kind}_map="process" needs a user namespace: add CloneFlags.NEWUSER to namespaces=')
+    return own
 
 
-def _absolute(path: str | os.PathLike[str], what: str) -> str:
-    text = os.path.normpath(os.fspath(path))
-    if not os.path.isabs(text) or text == "/":
-        raise ValueError(f"{what} must be an absolute path below /, not {os.fspath(path)!r}")
-    return text
+_AS_THEY_ARE = ((0, 0, 2**32 - 1),)
 
 
-@dataclass(frozen=True)
-class Bind:
+class Bind(Record):
     """A file or folder of the host, with all that is mounted below it.
 
     Attributes:
         source: its path on the host.
         target: where it is seen; as `source` when not given.
-        read_only: Linux 5.12.
+        read_only: whether nothing below it can be written.
+        devices: whether device nodes in it can be opened.
+        set_user_ids: whether programs in it can gain the privileges of their set-user-id bits and capabilities.
+        missing_ok: whether it is left out where there is no such file. It is an error otherwise.
+        uid_map: with what user ids the files are seen: ranges of (id in the files, id on the host, count), or "process": each
+            id in the files is the id inside the process's own user namespace. None is as they are. It needs CAP_SYS_ADMIN
+            where the file system was mounted, which for most is root of the host, and Linux 5.12.
+        gid_map: the same for groups; where only one of both is given, the others are as they are.
     """
 
     source: str | os.PathLike[str]
     target: str = ""
     read_only: bool = False
+    devices: bool = False
+    set_user_ids: bool = False
+    missing_ok: bool = False
+    uid_map: FileIds | None = None
+    gid_map: FileIds | None = None
 
     def __post_init__(self) -> None:
+        check_path("source", self.source)
         if not self.target:
-            object.__setattr__(self, "target", os.path.abspath(self.source))
+            object.__setattr__(self, "target", on_host(self.source))
+        for name, given in (("uid_map", self.uid_map), ("gid_map", self.gid_map)):
+            if isinstance(given, str) and given != "process":
+                raise ValueError(f'{name} of a bind must be "process" or ranges, not {given!r}')
+            if given is not None and not isinstance(given, str):
+                kind: Literal["uid", "gid"] = "uid" if name == "uid_map" else "gid"
+                object.__setattr__(self, name, IdMap.of(kind, given).ranges)
 
-    def take(self, steps: Steps) -> Place:
-        source = os.path.abspath(self.source)
-        slot = steps.tree(source)
-        if self.read_only:
-            steps.attributes(slot, _RDONLY)
-        return _attach(steps, slot, _absolute(self.target, "target"), os.path.isdir(source))
+    def maps(self, uids: IdMap | None, gids: IdMap | None) -> tuple[IdMap, IdMap]:
+        """The maps of its user and group ids, for a process with these maps."""
+        return _map_of("uid", self.uid_map, uids), _map_of("gid", self.gid_map, gids)
+
+    @property
+    def is_left_out(self) -> bool:
+        try:
+            os.stat(self.source)
+        except FileNotFoundError:
+            return self.missing_ok
+        except OSError:
+            pass  # the step that takes it says so
+        return False
+
+    def take(self, setup: Setup) -> Place:
+        target = absolute(self.target)
+        put = attach(setup.steps, self.tree(setup, read_only=False), target, os.path.isdir(self.source))
+
+        def place(make: bool, kernel_files: KernelFiles | None) -> None:
+            put(make, kernel_files)
+            if kernel_files is not None:
+                kernel_files.protect_below(os.fspath(self.source), target, [])
+
+        return place
+
+    def tree(self, setup: Setup, *, read_only: bool) -> int:
+        """Takes the files; returns their slot."""
+        source = on_host(self.source)
+        taken = setup.taken.get(self) if self.uid_map is not None or self.gid_map is not None else None
+        slot = setup.steps.tree(source) if taken is None else setup.steps.taken_tree(taken, source)
+        if attributes := attributes_of(self.devices, self.set_user_ids) | (
+            ATTR_RDONLY if self.read_only or read_only else 0
+        ):
+            setup.steps.attributes(slot, attributes)
+        return slot
 
 
-@dataclass(frozen=True)
-class Tmpfs:
+class Tmpfs(Record):
     """A file system in memory. As `root=` an empty one, to be filled with binds.
 
     Attributes:
         target: where.
-        size: at most this many bytes.
+        size: at most this many bytes; None is half of the memory.
         mode: of its root folder.
     """
 
@@ -100,123 +132,151 @@ class Tmpfs:
     size: int | None = None
     mode: int = 0o755
 
-    def make(self, steps: Steps) -> int:
+    def __post_init__(self) -> None:
+        check_mode(self.mode)
+        if self.size is not None and (not isinstance(self.size, int) or self.size <= 0):
+            raise ValueError(f"size must be a number of bytes above 0, not {self.size!r}")
+
+    def make(self, setup: Setup) -> int:
+        """Makes it; returns its slot."""
         options = {"mode": f"{self.mode:o}"}
         if self.size is not None:
             options["size"] = str(self.size)
-        return steps.filesystem("tmpfs", options, _NOSUID | _NODEV)
+        return setup.steps.filesystem("tmpfs", options, ATTR_NOSUID | ATTR_NODEV, target=self.target)
 
-    def take(self, steps: Steps) -> Place:
-        return _attach(steps, self.make(steps), _absolute(self.target, "target"))
+    def take(self, setup: Setup) -> Place:
+        target = absolute(self.target)
+        return attach(setup.steps, self.make(setup), target)
 
 
-@dataclass(frozen=True)
-class Proc:
+class Proc(Record):
     """The processes of the process's own PID namespace."""
 
     target: str = "/proc"
 
-    def take(self, steps: Steps) -> Place:
-        slot = steps.filesystem("proc", {}, _NOSUID | _NODEV | _NOEXEC)
-        return _attach(steps, slot, _absolute(self.target, "target"))
+    def take(self, setup: Setup) -> Place:
+        target = absolute(self.target)
+        slot = setup.steps.filesystem("proc", {}, ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC, target=target)
+        return attach_kernel_files(setup.steps, slot, target, "proc")
 
 
-@dataclass(frozen=True)
-class Sys:
+class Sys(Record):
     """Read-only /sys, of the process's own network namespace."""
 
     target: str = "/sys"
 
-    def take(self, steps: Steps) -> Place:
-        slot = steps.filesystem("sysfs", {}, _RDONLY | _NOSUID | _NODEV | _NOEXEC)
-        return _attach(steps, slot, _absolute(self.target, "target"))
+    def take(self, setup: Setup) -> Place:
+        target = absolute(self.target)
+        attributes = ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC
+        slot = setup.steps.filesystem("sysfs", {}, attributes, target=target)
+        return attach_kernel_files(setup.steps, slot, target, "sysfs")
 
 
-@dataclass(frozen=True)
-class Overlay:
-    """Folders on top of one another (overlayfs): `lower` read, `upper` written, `work` an empty folder beside `upper`."""
-
-    target: str
-    lower: Sequence[str | os.PathLike[str]]
-    upper: str | os.PathLike[str] | None = None
-    work: str | os.PathLike[str] | None = None
-
-    def __post_init__(self) -> None:
-        if (self.upper is None) != (self.work is None):
-            raise ValueError("upper= and work= go together: what is written goes through the one into the other")
-
-    def take(self, steps: Steps) -> Place:
-        options = {"lowerdir": ":".join(map(os.path.abspath, self.lower))}
-        if self.upper is not None and self.work is not None:
-            options |= {"upperdir": os.path.abspath(self.upper), "workdir": os.path.abspath(self.work)}
-        return _attach(steps, steps.filesystem("overlay", options), _absolute(self.target, "target"))
-
-
-@dataclass(frozen=True)
-class Dev:
+class Dev(Record):
     """A minimal /dev: null, zero, full, random, urandom and tty of the host, shm and pts of its own, and the usual links."""
 
     target: str = "/dev"
 
-    def take(self, steps: Steps) -> Place:
-        target = PurePosixPath(_absolute(self.target, "target"))
+    def take(self, setup: Setup) -> Place:
+        steps, target = setup.steps, absolute(self.target)
         nodes = {name: steps.tree(f"/dev/{name}") for name in ("null", "zero", "full", "random", "urandom", "tty")}
+        shm, pts = f"{target}/shm", f"{target}/pts"
+        own_pts = {"newinstance": "", "ptmxmode": "0666", "mode": "620"}
         slots = {
-            target: steps.filesystem("tmpfs", {"mode": "755"}, _NOSUID | _NOEXEC),
-            target / "shm": steps.filesystem("tmpfs", {"mode": "1777"}, _NOSUID | _NODEV),
-            target / "pts": steps.filesystem(
-                "devpts", {"newinstance": "", "ptmxmode": "0666", "mode": "620"}, _NOSUID | _NOEXEC
-            ),
+            target: steps.filesystem("tmpfs", {"mode": "755"}, ATTR_NOSUID | ATTR_NOEXEC, target=target),
+            shm: steps.filesystem("tmpfs", {"mode": "1777"}, ATTR_NOSUID | ATTR_NODEV, target=shm),
+            pts: steps.filesystem("devpts", own_pts, ATTR_NOSUID | ATTR_NOEXEC, target=pts),
         }
         links = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2", "ptmx": "pts/ptmx"}
 
-        def place(make: bool) -> None:
+        def place(make: bool, _: KernelFiles | None) -> None:
             for path, slot in slots.items():
-                _attach(steps, slot, str(path))(make or path != target)
+                attach(steps, slot, path)(make or path != target, None)
             for name, slot in nodes.items():
-                steps.mkfile(target / name)
-                steps.attach(slot, target / name)
+                steps.mkfile(f"{target}/{name}")
+                steps.attach(slot, f"{target}/{name}")
             for name, leads_to in links.items():
-                steps.symlink(target / name, leads_to)
+                steps.symlink(f"{target}/{name}", leads_to)
 
         return place
 
 
-def _seen_from(folder: str, mounts: Sequence[Mount]) -> str:
-    """What to change to, so that a folder that was mounted over is seen as it is now: itself, or the mount that hides it."""
-    for mount in reversed(mounts):
-        below = folder.removeprefix(mount.target.rstrip("/") + "/")
-        if below != folder:
-            is_there = isinstance(mount, Bind) and os.path.isdir(os.path.join(mount.source, below))
-            return folder if is_there else mount.target
-    return folder
+def _is_no_device(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file, and it is none. The step that takes a missing one says so."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISCHR(mode) or stat.S_ISBLK(mode))
 
 
-def add_mounts(
-    steps: Steps, root: str | os.PathLike[str] | Tmpfs | None, read_only: bool, mounts: Iterable[Mount]
-) -> None:
-    """Adds the steps that make a file system of these.
+class Device(Record):
+    """A device of the host, such as /dev/fuse, which can be opened with the rights that its node has.
 
-    Args:
-        steps: to add to; the process has a mount namespace of its own.
-        root: the folder that becomes the root, or None to keep the host's.
-        read_only: whether the root is; mounts have settings of their own.
-        mounts: in the order that they are mounted in.
+    Attributes:
+        source: its node on the host.
+        target: where it is seen, after `Dev`; as `source` when not given.
     """
-    # First of all: where the host shares its mounts, ours would come to be there, too.
-    steps.mount(None, "/", None, MS_REC | MS_PRIVATE)
-    mounts = list(mounts)
-    places = [mount.take(steps) for mount in mounts]
-    if root is not None:
-        stage = next(path for path in _STAGES if Path(path).is_dir())
-        slot = root.make(steps) if isinstance(root, Tmpfs) else steps.tree(os.path.abspath(root))
-        if read_only and not isinstance(root, Tmpfs):
-            steps.attributes(slot, _RDONLY)
-        steps.attach(slot, stage)
-        steps.pivot(stage)
-    for place in places:
-        place(root is not None)
-    if read_only and (root is None or isinstance(root, Tmpfs)):
-        steps.attributes_at("/", _RDONLY)
-    if root is None and mounts:
-        steps.chdir(_seen_from(os.getcwd(), mounts))
+
+    source: str | os.PathLike[str]
+    target: str = ""
+
+    def __post_init__(self) -> None:
+        check_path("source", self.source)
+        if not self.target:
+            object.__setattr__(self, "target", on_host(self.source))
+
+    def take(self, setup: Setup) -> Place:
+        if _is_no_device(self.source):
+            raise ValueError(f"{os.fspath(self.source)} is no device: Bind() takes other files")
+        return Bind(self.source, self.target, devices=True).take(setup)
+
+
+class Directory(Record):
+    """A folder that is made in the root, with those above it. One that is there already is kept as it is.
+
+    Attributes:
+        target: where.
+        mode: of a new one; those above it get 0o755.
+    """
+
+    target: str
+    mode: int = 0o755
+
+    def __post_init__(self) -> None:
+        check_mode(self.mode)
+
+    def take(self, setup: Setup) -> Place:
+        path = absolute(self.target)
+
+        def place(_: bool, __: KernelFiles | None) -> None:
+            make_parents(setup.steps, path)
+            setup.steps.mkdir(path, self.mode)
+
+        return place
+
+
+class Symlink(Record):
+    """A symbolic link that is made in the root, with the folders above it. The same link may be there already.
+
+    Attributes:
+        source: where it leads to.
+        target: where it is.
+    """
+
+    source: str | os.PathLike[str]
+    target: str
+
+    def take(self, setup: Setup) -> Place:
+        path = absolute(self.target)
+        if not check_path("source", self.source):
+            raise ValueError(f"the link {self.target} must lead somewhere")
+
+        def place(_: bool, __: KernelFiles | None) -> None:
+            make_parents(setup.steps, path)
+            setup.steps.symlink(path, self.source)
+
+        return place
+
+
+Mount = Bind | Tmpfs | Overlay | Proc | Sys | Dev | Device | Directory | Symlink

@@ -9,11 +9,11 @@ import weakref
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from kthreads import deadline
+from kthreads import deadline, lifecycle
 from kthreads._native import ffi, lib
 from kthreads.descriptors import Descriptors
 from kthreads.errors import ProcessStateError, UnsupportedError, check
-from kthreads.threads import awaiting
+from kthreads.readable import readable
 
 __all__ = ["PidfdMethods", "RunningProcess", "reap_dropped", "registered", "reset_after_fork"]
 
@@ -95,7 +95,7 @@ class RunningProcess:
             with Descriptors() as copy:
                 fd = copy.open(lib.kt_process_pidfd, self.cdata)
                 if fd >= 0:
-                    await awaiting.readable(fd)
+                    await readable(fd)
                 else:
                     await asyncio.sleep(_DELAY)
         return status
@@ -155,9 +155,11 @@ class PidfdMethods:
         return code
 
 
+@lifecycle.in_a_forked_child.add
 def reset_after_fork() -> None:
     """In a forked child, to which the processes are siblings."""
-    registered.clear()
+    global registered
+    registered = set()
 
 
 def reap_dropped() -> None:

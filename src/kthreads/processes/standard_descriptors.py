@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterable
 
 from kthreads.descriptors import Descriptors
 from kthreads.processes.child_steps import Steps
@@ -27,6 +28,15 @@ class StandardDescriptors(Descriptors):
     def _above_standard(self, fd: int, number: int) -> int:
         return fd if fd > 2 or fd == number else self.open(fcntl.fcntl, fd, fcntl.F_DUPFD_CLOEXEC, 3)
 
+    def add_early_close(self, steps: Steps, others: Iterable[int]) -> None:
+        """Closes what the child does not need, before it looks at files that an enemy may have made.
+
+        Args:
+            steps: to add to.
+            others: descriptors that later steps use.
+        """
+        self._close_all_but(steps, {*self._standard, *self._passed, *others})
+
     def add_steps(self, steps: Steps, close_fds: bool, *, at_exec: bool) -> None:
         sources = [(self._above_standard(fd, number), number) for number, fd in enumerate(self._standard) if fd >= 0]
         if not at_exec:
@@ -38,7 +48,7 @@ class StandardDescriptors(Descriptors):
             for fd in self._passed:
                 steps.dup(fd, fd)
         elif close_fds:
-            self._close_all_but_passed(steps)
+            self._close_all_but(steps, set(self._passed))
 
     def _close_what_exec_closes(self, steps: Steps, replaced: set[int]) -> None:
         """In a child that runs a function: closes the parent's ends of the pipes, which would keep the child from seeing their
@@ -47,9 +57,10 @@ class StandardDescriptors(Descriptors):
         for fd in (by_chance | set(self._ours)) - replaced - set(self._passed) - {-1}:
             steps.close(fd, fd, at_exec=False)
 
-    def _close_all_but_passed(self, steps: Steps) -> None:
+    def _close_all_but(self, steps: Steps, kept: set[int]) -> None:
+        """Closes all descriptors but the standard ones and these."""
         first = 3
-        for fd in sorted(fd for fd in set(self._passed) if fd > 2):
+        for fd in sorted(fd for fd in kept if fd > 2):
             if fd > first:
                 steps.close(first, fd - 1, at_exec=False)
             first = fd + 1

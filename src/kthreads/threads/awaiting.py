@@ -1,7 +1,4 @@
-"""Awaiting the end of a thread or a process in asyncio, without a helper thread.
-
-asyncio is imported in the coroutines, whose callers have imported it: its import takes as long as that of kthreads.
-"""
+"""Awaiting the end of a thread in asyncio, without a helper thread."""
 
 from __future__ import annotations
 
@@ -9,9 +6,10 @@ import threading
 from typing import Any, Protocol
 
 from kthreads.errors import ThreadStateError, UnsupportedError
+from kthreads.readable import readable
 from kthreads.threads.pidfd import PidFd
 
-__all__ = ["readable", "result_of"]
+__all__ = ["result_of"]
 
 # How long to wait between two looks at a thread without a pidfd, in seconds: at first, and at most.
 _FIRST_DELAY, _LONGEST_DELAY = 0.0001, 0.005
@@ -20,8 +18,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.0001, 0.005
 class Awaited(Protocol):
     """The methods of a thread that awaiting uses."""
 
-    @property
-    def result(self) -> Any: ...
+    def kt_result(self) -> Any: ...
     def kt_was_started(self) -> bool: ...
     def kt_cell_while_alive(self) -> Any: ...
 
@@ -49,20 +46,4 @@ async def result_of(thread: Awaited) -> Any:
                 await readable(pidfd.fd)
             finally:
                 pidfd.close()
-    return thread.result
-
-
-async def readable(fd: int) -> None:
-    """Waits until a descriptor is readable.
-
-    An event loop allows one reader for each descriptor, and several tasks may await the same end: each needs a descriptor
-    of its own.
-    """
-    import asyncio
-
-    loop, event = asyncio.get_running_loop(), asyncio.Event()
-    try:
-        loop.add_reader(fd, event.set)
-        await event.wait()
-    finally:
-        loop.remove_reader(fd)
+    return thread.kt_result()

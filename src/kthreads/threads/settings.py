@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import faulthandler
-import operator
 import resource
 import sys
 import threading
@@ -13,12 +12,14 @@ from typing import Any
 
 from kthreads import limits
 from kthreads._native import ffi, lib
+from kthreads.cpus import check_cpus
 from kthreads.errors import start_error
 from kthreads.flags.caller import Situation
 from kthreads.flags.check import THREAD, check_thread_flags, refused
 from kthreads.flags.clone_flags import SHARE_ALL, CloneFlags
+from kthreads.integers import integer
 
-__all__ = ["BACKENDS", "ThreadSettings", "check_cpus"]
+__all__ = ["BACKENDS", "ThreadSettings"]
 
 BACKENDS = {
     "clone": lib.KT_BACKEND_CLONE,
@@ -73,11 +74,12 @@ class ThreadSettings:
         """
         altstack = faulthandler.is_enabled()
         if stack_size is not None:
-            stack_size = _index("stack_size", stack_size)  # 65536.0 would find the entry of 65536 below
+            stack_size = integer("stack_size", stack_size)  # 65536.0 would find the entry of 65536 below
         size = stack_size if stack_size is not None or is_native else _python_stack_size()
         key = (size, reuse, backend, is_native, altstack)
-        found = _plain_settings.get(key)
-        if found is None:
+        try:
+            found = _plain_settings[key]  # get() would take the lock of the dict: see kthreads.iteration.contents
+        except KeyError:
             found = _plain_settings[key] = cls._plain(*key)
         if share is not SHARE_ALL or namespaces != 0 or cpus is not None or nice is not None:
             found = found._with(share, namespaces, cpus, nice)
@@ -117,7 +119,7 @@ class ThreadSettings:
 
     def named(self, name: str) -> ThreadSettings:
         """The same settings with another name, cut to the 15 bytes that the kernel keeps, at the end of a character."""
-        text = ffi.new("char[]", name.encode()[:15].decode(errors="ignore").encode())
+        text = ffi.new("char[]", name.encode(errors="replace")[:15].decode(errors="ignore").encode())
         cdata = ffi.new("kt_spec *", self.cdata[0])
         cdata.name = text
         return ThreadSettings(cdata, (*self.keep, text), self.has_namespaces, self.refusable)
@@ -165,32 +167,11 @@ def _python_stack_size() -> int:
     return threading.stack_size() or (_PYTHON_STACK_SIZE if soft == resource.RLIM_INFINITY else max(soft, 1 << 17))
 
 
-def _index(name: str, value: Any) -> int:
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be an int, not bool")
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}") from None
-
-
 def _check_nice(nice: int) -> int:
-    nice = _index("nice", nice)
+    nice = integer("nice", nice)
     if not -20 <= nice <= 19:
         raise ValueError(f"nice must be from -20 to 19, not {nice}")
     return nice
-
-
-def check_cpus(cpus: Iterable[int]) -> set[int]:
-    """The set of these numbers of CPUs. Raises TypeError and ValueError where one is not the number of a CPU."""
-    if not isinstance(cpus, Iterable):
-        raise TypeError(f"cpus must be the numbers of CPUs, not {type(cpus).__name__}")
-    chosen = {_index("each of cpus", cpu) for cpu in cpus}
-    if not chosen:
-        raise ValueError("cpus must name at least one CPU")
-    if not all(0 <= cpu < 1 << 16 for cpu in chosen):
-        raise ValueError(f"cpus must be CPU numbers, not {sorted(chosen)}")
-    return chosen
 
 
 def _mask_of(cpus: set[int]) -> Any:

@@ -4,41 +4,47 @@ from __future__ import annotations
 
 import contextvars
 import errno
-import itertools
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any
 
-from kthreads import deadline
+from kthreads import deadline, interpreter
 from kthreads._native import ffi, lib
 from kthreads.errors import ThreadStateError, UnsupportedError, raise_for
 from kthreads.flags.clone_flags import SHARE_ALL, CloneFlags
 from kthreads.functions.function import Call, NativeFunction
 from kthreads.functions.sources import is_native, native
 from kthreads.threads import awaiting, registry, threading_hooks
+from kthreads.threads.computed import Computed
 from kthreads.threads.pidfd import PidFd
+from kthreads.threads.python_call import PythonCall
 from kthreads.threads.settings import ThreadSettings
+from kthreads.threads.standard_attributes import StandardThread
+from kthreads.threads.threading import Bootstrap
 
 __all__ = ["Thread"]
 
 _HANDLE_CELL, _OUTCOME = ffi.typeof("kt_thread **"), ffi.typeof("kt_outcome *")
-_RUN_PYTHON = ffi.cast("kt_function", ffi.addressof(lib, "kt_python_run"))
 _new, _gc, _free = ffi.new, ffi.gc, lib.kt_python_free
-_numbers = itertools.count(1)
 
 
-class Thread(threading.Thread):
+class Thread(Bootstrap):
     """A kernel thread, made by clone(2), that runs a native function without the GIL or a Python callable with it.
 
+    A subclass of threading.Thread with its parameters, and further ones.
+
     Args:
+        group: None, as for threading.Thread.
         target: what to run: a `NativeFunction`, anything that `native()` takes (cffi, ctypes, numba and Cython
             functions), or a Python callable. None where a subclass overrides `run`.
+        name: also given to the kernel thread (its first 15 bytes). "Thread-N (target)" when None, for Python alone.
         args: its arguments, converted and checked now for a native function. Buffers among them stay alive
             and locked until the call has ended.
         kwargs: keyword arguments, for a Python callable only.
-        name: also given to the kernel thread (its first 15 bytes). "KThread-N" when None, for Python alone.
         daemon: whether the interpreter may end while the thread runs; as the current thread's when None.
+        context: the contextvars.Context in which a Python callable runs. When None, an empty one; where
+            ``sys.flags.thread_inherit_context`` is set (CPython 3.14), a copy of that of the caller of `start`.
         share: what the thread shares with its creator beyond memory: all of `CloneFlags.FS` (working directory,
             umask), `FILES` (descriptor table) and `SYSVSEM` when not given; a thread without one of them begins
             with a copy of its own.
@@ -55,31 +61,34 @@ class Thread(threading.Thread):
     Raises:
         ValueError, TypeError, OverflowError: for arguments that make no sense, now; the exceptions of `start`
             are those that the kernel decides.
+        ThreadStateError: a daemon thread in a subinterpreter that allows none.
     """
 
-    # The state before the start. The constructor of threading.Thread is not called: every public method is overridden, so
-    # its state is not used, and it costs more time than the start of a parked thread.
-    _function: NativeFunction | None = None
-    _call: Call | _PythonCall | None = None
-    _claim: object  # set by the one call of start() that starts the thread
-    _is_starting = False  # whether start() is in the engine, which may yet refuse
-    # Names that begin with kt_ are for other files of the package, and out of the way of a subclass's own attributes.
+    # The constructor of threading.Thread is not called: see standard_attributes.py. The state before the start:
+    _kt_function: NativeFunction | None = None
+    _kt_call: Call | PythonCall | None = None
+    _kt_claim: object  # set by the one call of start() that starts the thread
+    _kt_daemon: bool  # whether the interpreter may end while it runs, from the start on
+    _kt_is_starting = False  # whether start() is in the engine, which may yet refuse
+    # Names with kt_ are out of the way of a subclass's own attributes. Those that begin with it are for other files.
     # From the start to the end: a ``kt_thread **``, the memory in which the engine stores the thread's handle, which is the
     # ``kt_thread *``. The handle is freed with its cell.
-    kt_cell: Any = None
-    _outcome: Any = None  # a ``kt_outcome *``, from the end on
-    _returned: Any = None
-    _exception: BaseException | None = None
-    _pidfd: PidFd | None = None
+    _kt_cell: Any = None
+    _kt_outcome: Any = None  # a ``kt_outcome *``, from the end on
+    _kt_returned: Any = None
+    _kt_exception: BaseException | None = None
+    _kt_pidfd: PidFd | None = None
 
     def __init__(
         self,
+        group: None = None,
         target: Any = None,
+        name: str | None = None,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
         *,
-        name: str | None = None,
         daemon: bool | None = None,
+        context: contextvars.Context | None = None,
         share: CloneFlags = SHARE_ALL,
         namespaces: CloneFlags | int = 0,
         stack_size: int | None = None,
@@ -88,21 +97,21 @@ class Thread(threading.Thread):
         reuse: bool = False,
         backend: str = "clone",
     ) -> None:
-        self._number = next(_numbers)
-        self._given_name = None if name is None else str(name)
-        self._daemon = threading.current_thread().daemon if daemon is None else bool(daemon)
+        if not isinstance(self, Thread):  # see StandardThread
+            StandardThread.__init__(self, group, target, name, args, kwargs, daemon=daemon)
+            return
+        assert group is None, "group argument must be None for now: give target and args by keyword"
+        name = str(name) if name else None
+        if "_kt_claim" in self.__dict__:
+            self._kt_forget_run()
         self._target: Any = target
         self._args: Any = args
-        self._kwargs: Any = kwargs
-        if is_native(target) and type(self).run is Thread.run:
-            if kwargs:
-                raise TypeError("a native function takes no keyword arguments")
-            self._function = native(target)
-            self._call = self._function.bind(tuple(args))
-        elif target is not None and not callable(target):
-            raise TypeError(f"target must be a native function or callable, not {type(target).__name__}")
-        self._thread_settings = ThreadSettings.of(
-            is_native=self._function is not None,
+        self._kwargs: Any = {} if kwargs is None else kwargs
+        self._kt_context = context
+        if type(self).run is Thread.run:  # else the subclass decides what its target means
+            self._kt_bind_target(target, args, kwargs, context)
+        self._kt_settings = ThreadSettings.of(
+            is_native=self._kt_function is not None,
             share=share,
             namespaces=namespaces,
             stack_size=stack_size,
@@ -110,8 +119,34 @@ class Thread(threading.Thread):
             nice=nice,
             reuse=reuse,
             backend=backend,
-            name=self._given_name,
+            name=name,
         )
+        self._name: str = name or threading_hooks.default_name(
+            target if self._kt_function is None else self._kt_function
+        )
+        self._daemonic = threading.current_thread().daemon if daemon is None else threading_hooks.check_daemon(daemon)
+        self._stderr = sys.stderr  # for a report of an exception when sys.stderr is None
+        self._initialized = True
+
+    def _kt_forget_run(self) -> None:
+        """Makes an ended thread one that was not started, as its constructor is called again."""
+        if self.kt_is_alive():
+            raise ThreadStateError("Thread.__init__() was called for a thread that runs")
+        for name in [name for name in self.__dict__ if name.startswith("_kt_")]:
+            del self.__dict__[name]
+        self.__dict__.pop("_started", None)
+
+    def _kt_bind_target(
+        self, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any] | None, context: contextvars.Context | None
+    ) -> None:
+        """Converts the arguments of a native function. Raises TypeError for what cannot be called."""
+        if type(target) is NativeFunction or is_native(target):
+            if kwargs or context is not None:
+                raise TypeError("a native function takes no keyword arguments and no context: it runs no Python")
+            self._kt_function = native(target)
+            self._kt_call = self._kt_function.bind(tuple(args))
+        elif target is not None and not callable(target):
+            raise TypeError(f"target must be a native function or callable, not {type(target).__name__}")
 
     def start(self) -> None:
         """Starts the thread.
@@ -123,74 +158,62 @@ class Thread(threading.Thread):
             LibcError: kthreads does not understand this libc.
         """
         claim = object()
+        self.kt_check_initialized()
         try:
             # setdefault is atomic: of two threads that call start() at once, one succeeds.
-            if self.__dict__.setdefault("_claim", claim) is not claim:
+            if self.__dict__.setdefault("_kt_claim", claim) is not claim:
                 raise ThreadStateError("threads can only be started once")
-            if self._call is None:
-                self._prepare_python()
-            assert self._call is not None
-            cell = self.kt_cell = _gc(_new(_HANDLE_CELL), _free)
+            self._kt_daemon = bool(self.daemon)  # a subclass may have overridden it
+            if self._kt_function is None:
+                self._kt_prepare_python()
+            cell = self._kt_cell = _gc(_new(_HANDLE_CELL), _free)
             registry.register(self)
-            self._is_starting = True
-            code = lib.kt_thread_start(cell, self._thread_settings.cdata, self._call.cdata)
-            self._is_starting = False
+            self._kt_is_starting = True
+            code = self._kt_start_on(cell, self._kt_settings.cdata)
+            self._kt_is_starting = False
             if code < 0:
-                raise self._thread_settings.error(-code)
+                raise self._kt_settings.error(-code)
         except BaseException:
-            if self.__dict__.get("_claim") is claim:
-                self._is_starting = False
+            if self.__dict__.get("_kt_claim") is claim:
+                self._kt_is_starting = False
                 if not self.kt_was_started():
+                    threading_hooks.expect_no_more(self)
                     registry.unregister(self)
-                    self.kt_cell = None
-                    del self._claim
+                    self._kt_cell = None
+                    del self._kt_claim
             raise
+        finally:
+            if "_started" in self.__dict__ and self.kt_was_started():
+                self._started.set()
 
     def kt_was_started(self) -> bool:
         """Whether the thread was started; it may have ended since."""
-        return self._outcome is not None or self.kt_cell_if_started() is not None
+        # In this order: a thread that sees the end stores the outcome before it drops the cell.
+        return self.kt_cell_if_started() is not None or self._kt_outcome is not None
 
     def kt_cell_if_started(self) -> Any:
-        """`kt_cell` with a handle in it, from the start to the end; else None. As long as start() is in the engine, the
+        """`_kt_cell` with a handle in it, from the start to the end; else None. As long as start() is in the engine, the
         started thread itself gets the cell, and all others None."""
-        cell = self.kt_cell
+        cell = self._kt_cell
         if cell is None or not cell[0]:
             return None
-        return cell if not self._is_starting or lib.kt_thread_ident(cell[0]) == threading.get_ident() else None
+        return cell if not self._kt_is_starting or lib.kt_thread_ident(cell[0]) == threading.get_ident() else None
 
-    def _prepare_python(self) -> None:
+    def _kt_prepare_python(self) -> None:
         if sys.is_finalizing():
             raise ThreadStateError("can't start a Python thread while the interpreter is ending")
-        context = contextvars.copy_context() if getattr(sys.flags, "thread_inherit_context", 0) else None
-        bootstrap = self._bootstrap if context is None else lambda: context.run(self._bootstrap)
-        cdata = ffi.new("kt_call *")
-        cdata.function = _RUN_PYTHON
-        cdata.integers[0] = id(bootstrap)
-        self._call = _PythonCall(cdata, bootstrap)
+        if self._kt_context is None and getattr(sys.flags, "thread_inherit_context", False):
+            self._kt_context = contextvars.copy_context()
+        self._kt_call = PythonCall(self._bootstrap, self._kt_daemon)
+        if not interpreter.IS_MAIN:
+            threading_hooks.check_threads_allowed()
+        threading_hooks.expect(self)
 
-    def _bootstrap(self) -> None:
-        """Runs on the new thread: all that a Python thread does."""
-        threading_hooks.add_active(self)
-        try:
-            self._returned = self.run()
-        except BaseException as exception:
-            self._exception = exception
-            threading_hooks.report_exception(self)
-        finally:
-            threading_hooks.remove_active()
-            del self  # the traceback of its exception refers to this frame
-
-    def run(self) -> Any:
-        """Calls the target with its arguments and returns its result, which becomes `result`. Subclasses may override it."""
-        try:
-            if self._target is not None:
-                target = self._target if self._function is None else self._function
-                return target(*self._args, **(self._kwargs or {}))
-        finally:
-            # As threading does: a target that refers to its thread must not keep it alive.
-            self._target = self._args = self._kwargs = None
-            del self  # it has the exception, whose traceback refers to this frame
-        return None
+    def _kt_start_on(self, cell: Any, spec: Any) -> int:
+        """Starts the thread, and stores its handle in the cell. Returns 0 or a negative errno value."""
+        call = self._kt_call
+        assert call is not None
+        return call.start(cell, spec) if type(call) is PythonCall else int(lib.kt_thread_start(cell, spec, call.cdata))
 
     def join(self, timeout: float | None = None) -> None:
         """Waits until the thread has ended, or for `timeout` seconds; `is_alive()` then says which. Ctrl-C works.
@@ -198,11 +221,16 @@ class Thread(threading.Thread):
         Raises:
             ThreadStateError: the thread was not started, or is the current one.
         """
+        self.kt_join(timeout)
+
+    def kt_join(self, timeout: float | None = None) -> None:
+        """`join`, which a subclass may have overridden."""
+        self.kt_check_initialized()
         if not self.kt_was_started():
             raise ThreadStateError("cannot join thread before it is started")
-        if (cell := self.kt_cell) is None:
-            return
         limit = deadline.after(timeout)
+        if (cell := self._kt_cell) is None:
+            return
         # Whether this is the main thread, which waits in slices, is asked only if the first slice was not enough.
         slice_ns = deadline.SLICE_NS if limit is None else deadline.slice_ns(limit)
         outcome = _new(_OUTCOME)
@@ -213,9 +241,9 @@ class Thread(threading.Thread):
                 if deadline.has_passed(limit):
                     return
             elif code != -errno.EINTR:
-                raise_for(code, f"waiting for {self.name}")
+                raise_for(code, f"waiting for {self._name}")
             slice_ns = deadline.slice_ns(limit)
-        self._end(outcome)
+        self._kt_end(outcome)
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Waits for the end in asyncio, and returns or raises as `result` does. Any number of tasks may await a thread.
@@ -229,42 +257,49 @@ class Thread(threading.Thread):
         """
         return awaiting.result_of(self).__await__()
 
-    def _end(self, outcome: Any) -> None:
+    def _kt_end(self, outcome: Any) -> None:
         """Stores the outcome of an ended thread, and releases the rest. An exception may interrupt this: as long as there
         is a cell, the next caller does all of it again."""
-        self._outcome = outcome
-        assert self._call is not None
-        self._call.finish()
+        self._kt_outcome = outcome
+        assert self._kt_call is not None
+        self._kt_call.finish()
+        if self._kt_function is not None:
+            self._target = self._args = None  # of a Python thread, run() deletes them
         registry.unregister(self)
-        self.kt_cell = None
+        self._kt_cell = None
 
     def kt_has_ended(self) -> bool:
         """Whether the thread has ended; stores its outcome if so."""
-        cell = self.kt_cell
+        cell = self._kt_cell
         if cell is None:
-            return self._outcome is not None
+            return self._kt_outcome is not None
         outcome = _new(_OUTCOME)
-        if not cell[0] or self._is_starting or lib.kt_thread_wait(cell[0], 0, outcome) != 0:
+        if not cell[0] or self._kt_is_starting or lib.kt_thread_wait(cell[0], 0, outcome) != 0:
             return False
-        self._end(outcome)
+        self._kt_end(outcome)
         return True
 
     def is_alive(self) -> bool:
         """Whether the thread was started and has not ended. In a forked child, False for all but the thread that forked."""
+        assert self._initialized, "Thread.__init__() not called"
+        return self.kt_is_alive()
+
+    def kt_is_alive(self) -> bool:
+        """`is_alive`, which a subclass may have overridden."""
         return self.kt_cell_while_alive() is not None
 
     def kt_cell_while_alive(self) -> Any:
-        """`kt_cell`, if the thread was started and has not ended; else None."""
+        """`_kt_cell`, if the thread was started and has not ended; else None."""
         cell = self.kt_cell_if_started()
         return None if cell is None or self.kt_has_ended() else cell
 
-    def _end_of(self, what: str) -> Any:
+    def _kt_end_of(self, what: str) -> Any:
         """The outcome. Raises ThreadStateError with the name of what the caller wants, if the thread has not ended."""
         if not self.kt_has_ended():
             raise ThreadStateError(f"{what} is known when the thread has ended: join() it first")
-        return self._outcome
+        return self._kt_outcome
 
-    @property
+    @Computed
     def result(self) -> Any:
         """The result of the target. For a native function, it is the Python value of the C type. If a Python target raised
         an exception, it is raised again.
@@ -272,27 +307,34 @@ class Thread(threading.Thread):
         Raises:
             ThreadStateError: the thread has not ended.
         """
-        outcome = self._end_of("result")
-        if self._exception is not None:
-            try:
-                raise self._exception
-            finally:
-                del self  # the traceback refers to this frame
-        return self._returned if self._function is None else self._function.read(outcome.result)
+        try:
+            return self.kt_result()
+        finally:
+            del self  # the traceback of an exception refers to this frame
 
-    @property
+    def kt_result(self) -> Any:
+        """`result`, which a subclass may have overridden."""
+        outcome = self._kt_end_of("result")
+        if self._kt_exception is not None:
+            try:
+                raise self._kt_exception
+            finally:
+                del self  # likewise
+        return self._kt_returned if self._kt_function is None else self._kt_function.read(outcome.result)
+
+    @Computed
     def errno(self) -> int:
         """errno as the native function left it; it was 0 when the function began."""
-        return int(self._end_of("errno").error)
+        return int(self._kt_end_of("errno").error)
 
     def exception(self) -> BaseException | None:
         """The exception that ended a Python target, or None."""
-        self._end_of("the exception")
-        return self._exception
+        self._kt_end_of("the exception")
+        return self._kt_exception
 
     def kt_has_failed(self) -> bool:
         """Whether an exception has ended the Python target."""
-        return self._exception is not None
+        return self._kt_exception is not None
 
     def cpu_time(self) -> float:
         """CPU time that the thread has used, in seconds; of a reused kernel thread, in this run (clock_gettime(3))."""
@@ -301,61 +343,74 @@ class Thread(threading.Thread):
             ns = ffi.new("int64_t *")
             if lib.kt_thread_cpu_time(cell[0], ns) == 0:
                 return int(ns[0]) / 1e9
-        ns = self._end_of("CPU time").cpu_ns
+        ns = self._kt_end_of("CPU time").cpu_ns
         if ns < 0:
             raise UnsupportedError("no CPU time was recorded for this thread: it ended by pthread_exit or by a fork")
         return int(ns) / 1e9
 
-    def _ask(self, question: Any, field: str) -> Any:
+    def _kt_ask(self, question: Any, field: str) -> Any:
         """The answer of a function of the engine, from the start to the end; then a field of the outcome. None before."""
-        cell, outcome = self.kt_cell, self._outcome
+        cell, outcome = self._kt_cell, self._kt_outcome
         if cell is not None and cell[0]:
             return question(cell[0])
         return None if outcome is None else getattr(outcome, field)
 
     @property
     def name(self) -> str:
-        """The name. One that is set before the start is also that of the kernel thread."""
-        return f"KThread-{self._number}" if self._given_name is None else self._given_name
+        """The name. One that is set before the start is also that of the kernel thread. From CPython 3.14 on a Python thread
+        gives the kernel each name that it has."""
+        assert self._initialized, "Thread.__init__() not called"
+        return self._name
 
     @name.setter
     def name(self, name: str) -> None:
-        self._given_name = str(name)
+        assert self._initialized, "Thread.__init__() not called"
+        self._name = str(name)
         if not self.kt_was_started():
-            self._thread_settings = self._thread_settings.named(self._given_name)
+            self._kt_settings = self._kt_settings.named(self._name)
+        elif threading.get_ident() == self.kt_ident():
+            threading_hooks.set_os_name(self._name)
 
     @property
     def daemon(self) -> bool:
         """Whether the interpreter may end while the thread runs."""
-        return self._daemon
+        assert self._initialized, "Thread.__init__() not called"
+        return self._daemonic
 
     @daemon.setter
     def daemon(self, daemon: bool) -> None:
+        self.kt_check_initialized()
         if self.kt_was_started():
-            raise ThreadStateError("cannot set daemon status of a thread that was started")
-        self._daemon = bool(daemon)
+            raise ThreadStateError("cannot set daemon status of active thread")
+        self._daemonic = threading_hooks.check_daemon(daemon)
 
     @property
     def ident(self) -> int | None:
         """pthread_self() of the thread, as threading.get_ident() returns on it; None before the start."""
-        ident: int | None = self._ask(lib.kt_thread_ident, "ident")
+        assert self._initialized, "Thread.__init__() not called"
+        return self.kt_ident()
+
+    def kt_ident(self) -> int | None:
+        """`ident`, which a subclass may have overridden."""
+        ident: int | None = self._kt_ask(lib.kt_thread_ident, "ident")
         return ident
 
     @property
     def native_id(self) -> int | None:
         """The kernel's thread id (gettid(2)); None before the start."""
-        tid: int | None = self._ask(lib.kt_thread_tid, "tid")
+        assert self._initialized, "Thread.__init__() not called"
+        tid: int | None = self._kt_ask(lib.kt_thread_tid, "tid")
         return tid
 
-    @property
+    @Computed
     def flags(self) -> CloneFlags:
         """The flags that clone was called with; none before the start."""
-        return CloneFlags(self._ask(lib.kt_thread_flags, "flags") or 0)
+        return CloneFlags(self._kt_ask(lib.kt_thread_flags, "flags") or 0)
 
-    @property
+    @Computed
     def reused(self) -> bool:
         """Whether the thread was started on a parked kernel thread."""
-        return bool(self._ask(lib.kt_thread_reused, "reused"))
+        return bool(self._kt_ask(lib.kt_thread_reused, "reused"))
 
     def fileno(self) -> int:
         """A pidfd of the running thread: readable when it has ended (pidfd_open(2), Linux 6.9). Closed with the Thread.
@@ -364,41 +419,16 @@ class Thread(threading.Thread):
             UnsupportedError: an older kernel, or a thread started with `reuse`.
             ThreadStateError: the thread is not running.
         """
-        if self._pidfd is None:
+        if self._kt_pidfd is None:
             cell = self.kt_cell_while_alive()
             if cell is None:
                 raise ThreadStateError("only a running thread has a pidfd: ask for it between start() and the end")
-            self._pidfd = PidFd(cell[0])
-        return self._pidfd.fd
+            self._kt_pidfd = PidFd(cell[0])
+        return self._kt_pidfd.fd
 
     def __repr__(self) -> str:
+        assert self._initialized, "Thread.__init__() was not called"
         state = "initial" if not self.kt_was_started() else "stopped" if self.kt_has_ended() else "started"
-        daemon = " daemon" if self._daemon else ""
-        tid = "" if self.native_id is None else f" {self.native_id}"
-        return f"<{type(self).__name__}({self.name}, {state}{daemon}{tid})>"
-
-    # threading calls the following methods of the threads in its table.
-
-    def _after_fork(self, new_ident: int | None = None) -> None:
-        if new_ident is not None:
-            threading_hooks.become_main(self)
-
-    def _reset_internal_locks(self, is_alive: bool) -> None:
-        if is_alive:
-            threading_hooks.become_main(self)
-
-    def _stop(self) -> None:
-        self._is_stopped = True
-
-
-class _PythonCall:
-    """The call of a Python thread: as `Call`, for a Python callable."""
-
-    __slots__ = ("bootstrap", "cdata")
-
-    def __init__(self, cdata: Any, bootstrap: Callable[[], None]) -> None:
-        self.cdata = cdata
-        self.bootstrap: Callable[[], None] | None = bootstrap
-
-    def finish(self) -> None:
-        self.bootstrap = None
+        daemon = " daemon" if self._daemonic else ""
+        ident = self.kt_ident()
+        return f"<{type(self).__name__}({self._name}, {state}{daemon}{'' if ident is None else f' {ident}'})>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import threading
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -43,7 +44,7 @@ def wait(threads: Iterable[Thread], timeout: float | None = None, return_when: s
     """
     if return_when not in (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION):
         raise ValueError(f"return_when must be ALL_COMPLETED, FIRST_COMPLETED or FIRST_EXCEPTION, not {return_when!r}")
-    pending = set(threads)
+    pending = list({id(thread): thread for thread in threads}.values())  # a subclass may have equal objects
     current = threading.current_thread()
     for thread in pending:
         if not thread.kt_was_started():
@@ -53,9 +54,9 @@ def wait(threads: Iterable[Thread], timeout: float | None = None, return_when: s
     limit = deadline.after(timeout)
     done: set[Thread] = set()
     while True:
-        ended = {thread for thread in pending if thread.kt_has_ended()}
-        done |= ended
-        pending -= ended
+        ended = [thread.kt_has_ended() for thread in pending]
+        done.update(itertools.compress(pending, ended))
+        pending = [thread for thread, has_ended in zip(pending, ended, strict=True) if not has_ended]
         if not pending or deadline.has_passed(limit):
             break
         if done and return_when == FIRST_COMPLETED:
@@ -63,13 +64,13 @@ def wait(threads: Iterable[Thread], timeout: float | None = None, return_when: s
         if return_when == FIRST_EXCEPTION and any(thread.kt_has_failed() for thread in done):
             break
         _sleep_until_one_ends(pending, limit)
-    return WaitResult(done, pending)
+    return WaitResult(done, set(pending))
 
 
 def _sleep_until_one_ends(threads: Iterable[Thread], limit: int | None) -> None:
     """Returns when a thread has ended, when the time is over, or when it is time to look for signals."""
     # The list of cells keeps the handles valid during the wait.
-    cells = [cell for thread in threads if (cell := thread.kt_cell) is not None]
+    cells = [cell for thread in threads if (cell := thread._kt_cell) is not None]
     handles = [handle for cell in cells if (handle := cell[0])]
     if not handles:
         return

@@ -63,7 +63,7 @@ def now() -> dict[str, Any]:
         "libc": os.confstr("CS_GNU_LIBC_VERSION") or "unknown",
         "compiler": ffi.string(lib.kt_bench_compiler()).decode(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "packages": {name: found for name in ("joblib", "numba", "numpy") if (found := package_version(name))},
+        "packages": {name: found for name in ("joblib", "numba", "numpy", "scipy") if (found := package_version(name))},
         "settings": {key: value for key, value in os.environ.items() if key.startswith(SPIN_SETTINGS)},
         "clock overhead ns": int(lib.kt_bench_clock_overhead()),
     }

@@ -14,14 +14,11 @@ from typing import Any
 
 import kthreads
 from kthreads._native import ffi, lib
+from kthreads.bench.model.peer_names import MissingError
 from kthreads.bench.model.suites import LOOP_WORK_NS
 
 Operation = Callable[[], object]
 Factory = Callable[[int], "contextlib.AbstractContextManager[Operation]"]
-
-
-class MissingError(Exception):
-    """The package of a peer is not installed."""
 
 
 def _address(name: str) -> int:
@@ -141,9 +138,9 @@ def _numba_loop(threads: int) -> Iterator[Operation]:
 
 OPERATIONS: dict[str, dict[str, Factory]] = {
     "py-start": {
-        "kthreads": _start(lambda: kthreads.Thread(_empty())),
-        "kthreads-reuse": _start(lambda: kthreads.Thread(_empty(), reuse=True)),
-        "kthreads-python": _start(lambda: kthreads.Thread(nothing)),
+        "kthreads": _start(lambda: kthreads.Thread(target=_empty())),
+        "kthreads-reuse": _start(lambda: kthreads.Thread(target=_empty(), reuse=True)),
+        "kthreads-python": _start(lambda: kthreads.Thread(target=nothing)),
         "threading": _start(lambda: threading.Thread(target=lib.kt_bench_empty)),
         "_thread": _start_new_thread,
     },

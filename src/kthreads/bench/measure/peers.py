@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kthreads._native import ffi, lib
+from kthreads.bench.jobs import table as jobs
 from kthreads.bench.measure import memory, operations
 from kthreads.bench.model.suites import LOOP_WORK_NS, WORK_NS, Case, Suite
 from kthreads.pools.settings import SPIN_NS
@@ -179,5 +180,10 @@ def open_peer(suite: Suite, peer: str, case: Case, stack: ExitStack) -> Peer:
             raise PeerError(os.strerror(-code))
         stack.callback(lib.kt_bench_pool_close, place[0])
         return PoolPeer(suite, place[0])
+    if suite.family == "jobs":
+        try:
+            return PythonPeer(jobs.operation(case.label, peer, case.threads, stack), 0)
+        except jobs.WrongOutcomeError as error:
+            raise PeerError(str(error)) from None
     operation = stack.enter_context(operations.OPERATIONS[suite.name][peer](case.threads))
     return PythonPeer(operation, LOOP_WORK_NS if suite.name == "py-loop" else 0)

@@ -37,8 +37,8 @@ def _most_blocks(job: Job) -> int:
     cpus = len(os.sched_getaffinity(0))
     blocks = 0
     for suite in map(SUITES.__getitem__, job.suites):
-        peers = [peer for peer in suite.peers if job.wants(peer)]
-        blocks += len(job.cases_of(suite, cpus)) * len(peers) * job.rounds_of(suite)
+        for case in job.cases_of(suite, cpus):
+            blocks += job.rounds_of(suite) * sum(map(job.wants, suite.peers_of(case)))
     return max(1, blocks)
 
 

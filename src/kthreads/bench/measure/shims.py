@@ -6,8 +6,10 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
+
+from kthreads.errors import BuildCacheError
+from kthreads.libraries.build_cache import BuildCache
 
 SOURCES = Path(__file__).parent / "cpp"
 LIBRARIES = {"std-thread": ("std_thread.cpp", ()), "tbb": ("tbb.cpp", ("-ltbb",))}
@@ -15,15 +17,6 @@ LIBRARIES = {"std-thread": ("std_thread.cpp", ()), "tbb": ("tbb.cpp", ("-ltbb",)
 
 class ShimError(Exception):
     """A library could not be compiled."""
-
-
-def _cache() -> Path:
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kthreads"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise ShimError(f"{folder} cannot be made: {error.strerror}") from None
-    return folder
 
 
 def _reason(errors: str) -> str:
@@ -45,11 +38,15 @@ def make(peer: str) -> Path:
     text = (SOURCES / source).read_bytes()
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
     key = hashlib.sha256(b"\0".join([text, compiler.encode(), version])).hexdigest()[:16]
-    library = _cache() / f"{peer}-{key}.so"
+    try:
+        cache = BuildCache()
+    except BuildCacheError as error:
+        raise ShimError(str(error)) from None
+    library = cache.folder / f"{peer}-{key}.so"
     if library.exists():
         return library
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        made = Path(folder) / library.name
+    with cache.unfinished() as folder:
+        made = folder / library.name
         command = [compiler, "-O2", "-std=c++17", "-fPIC", "-shared", "-pthread", str(SOURCES / source)]
         try:
             done = subprocess.run(

@@ -23,7 +23,7 @@ PURPOSES = {
     "clone3": "makes the thread",
     "futex": "the join sleeps on the word that the kernel clears; it wakes a parked thread, too",
     "exit": "ends the thread; the kernel clears the word and wakes the join",
-    "rt_sigprocmask": "blocks signals until the thread has a libc to handle them with",
+    "rt_sigprocmask": "blocks signals until the thread has a libc to handle them with, then sets the starter's mask",
     "set_robust_list": "tells the kernel where the thread's list of robust mutexes is",
     "rseq": "registers restartable sequences, which sched_getcpu uses",
     "madvise": "gives the pages of the stack back to the kernel at each exit; kthreads leaves them to the next thread on "

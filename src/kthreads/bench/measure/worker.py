@@ -18,8 +18,8 @@ from kthreads import deadline
 from kthreads._native import lib
 from kthreads.bench.measure import environment
 from kthreads.bench.measure.job import Job
-from kthreads.bench.measure.operations import MissingError
 from kthreads.bench.measure.peers import Peer, PeerError, open_peer, reason_missing
+from kthreads.bench.model.peer_names import MissingError
 from kthreads.bench.model.run import Block
 from kthreads.bench.model.suites import SUITES, Case, Suite
 
@@ -103,7 +103,7 @@ class Session:
     def _open_peers(self, suite: Suite, case: Case, stack: ExitStack) -> dict[str, Peer]:
         """The peers that can be measured here; writes why others cannot."""
         found: dict[str, Peer] = {}
-        for peer in suite.peers:
+        for peer in suite.peers_of(case):
             if not self.job.wants(peer):
                 continue
             if (reason := self._reason_missing(suite, peer)) is not None:
@@ -129,7 +129,7 @@ class Session:
         if (suite.name, case.label, name) in self.failed:
             return
         budget_ns = BUDGET_NS // self.job.divisor**2
-        if suite.family in ("pools", "python"):
+        if suite.family in ("pools", "python", "jobs"):
             lib.kt_bench_settle(SETTLE_NS)  # idle threads of the peer before may still spin
         try:
             if case.count > 1 or number == 0:

@@ -40,7 +40,16 @@ NAMES: dict[str, str] = {
     "ThreadPool": "multiprocessing.pool.ThreadPool",
     "joblib": "joblib, threading",
     "numba": "numba prange",
+    "loop": "a loop on one thread",
+    "numpy": "NumPy, one thread",
+    "scipy": "SciPy, one thread",
+    "processes": "multiprocessing.Pool",
+    "openmp": "C with OpenMP",
 }
+
+
+class MissingError(Exception):
+    """What a peer needs is not installed."""
 
 
 def name_of(peer: str) -> str:

@@ -20,6 +20,7 @@ class Case:
         gap_ns: the time between two samples.
         count: the number of samples in a block.
         quick: whether a quick run measures the case, too.
+        peers: the peers that the case has; all of the suite's when None.
     """
 
     label: str
@@ -28,6 +29,7 @@ class Case:
     gap_ns: int = 0
     count: int = 200
     quick: bool = True
+    peers: tuple[str, ...] | None = None
 
 
 Cases = Callable[[int], tuple[Case, ...]]
@@ -38,8 +40,8 @@ class Suite:
     """What one sample is, in which cases it is measured, and of which peers.
 
     Attributes:
-        family: what its peers are: "threads" (ways to make them), "alive" (the same, with many alive at once), "pools"
-            or "python" (operations of Python).
+        family: what its peers are: "threads" (ways to make them), "alive" (the same, with many alive at once), "pools",
+            "python" (operations of Python) or "jobs" (whole jobs, called from Python).
         code: the name of the harness's number for it (bench.h); "" where it is measured from Python.
         ours: the peer of kthreads that others are compared with.
         peers: all peers, in the order of tables.
@@ -57,6 +59,10 @@ class Suite:
     cases: Cases
     pins: bool = True
     rounds: int = 6
+
+    def peers_of(self, case: Case) -> tuple[str, ...]:
+        """The peers that a case is measured of, in the order of tables."""
+        return self.peers if case.peers is None else tuple(peer for peer in self.peers if peer in case.peers)
 
 
 def _one(case: Case) -> Cases:
@@ -94,6 +100,26 @@ def _alive(_: int) -> tuple[Case, ...]:
     return tuple(
         Case(f"{count:,} threads", count, count, count=1, quick=count == 1_000) for count in (100, 1_000, 10_000)
     )
+
+
+_TEXT_PEERS = ("kthreads", "loop", "ThreadPoolExecutor", "processes", "joblib", "openmp")
+_ARRAY_PEERS = ("kthreads", "numpy", "ThreadPoolExecutor", "processes", "joblib", "numba", "openmp")
+JOBS: dict[str, tuple[str, ...]] = {
+    "small hashes": _TEXT_PEERS,
+    "compression of blocks": _TEXT_PEERS,
+    "checksums": _TEXT_PEERS,
+    "search for a pattern": _TEXT_PEERS,
+    "special function": ("kthreads", "loop", "scipy", "ThreadPoolExecutor", "processes", "joblib", "numba", "openmp"),
+    "stencil": tuple(peer for peer in _ARRAY_PEERS if peer != "processes"),
+    "Monte Carlo": _ARRAY_PEERS,
+    "small matrix products": _ARRAY_PEERS,
+    "compression by zstd": _TEXT_PEERS,
+}
+"""The jobs of the suite "jobs", and the peers that each of them suits."""
+
+
+def _jobs(cpus: int) -> tuple[Case, ...]:
+    return tuple(Case(job, number, cpus, count=5, peers=peers) for number, (job, peers) in enumerate(JOBS.items()))
 
 
 _MAKERS = (
@@ -136,6 +162,9 @@ SUITES: dict[str, Suite] = {
         Suite("py-loop", "Python: a loop over all CPUs, 100 µs of work each: overhead", "python", "", "kthreads",
               ("kthreads", "kthreads-prepared", "ThreadPoolExecutor", "ThreadPool", "joblib", "numba"),
               lambda cpus: (Case("", 0, cpus, count=60),), rounds=4),
+        Suite("jobs", "A whole job", "jobs", "", "kthreads",
+              ("kthreads", "loop", "numpy", "scipy", "ThreadPoolExecutor", "processes", "joblib", "numba", "openmp"),
+              _jobs, pins=False, rounds=4),
     )
 }  # fmt: skip
 

@@ -56,6 +56,11 @@ LOOKS: dict[str, Look] = {
     "ThreadPool": Look(3),
     "joblib": Look(4),
     "numba": Look(7),
+    "loop": Look(6),
+    "numpy": Look(6, "5 3"),
+    "scipy": Look(6, "2 2"),
+    "processes": Look(5),
+    "openmp": Look(3, "5 3"),
 }
 
 

@@ -14,7 +14,9 @@
 
 enum {
     KT_INTEGER_ARGUMENTS = 6, /* integer registers that x86-64 and aarch64 both have */
-    KT_FLOAT_ARGUMENTS = 8    /* floating-point registers that both have */
+    KT_FLOAT_ARGUMENTS = 8,   /* floating-point registers that both have */
+    KT_MORE_ARGUMENTS = 26,   /* for which no room is left in those */
+    KT_ARGUMENTS = 32         /* of one call, of any kinds */
 };
 
 typedef void (*kt_function)(void);
@@ -36,6 +38,11 @@ typedef struct kt_call {
     uint64_t result; /* raw bits, written when the call has ended */
     int32_t kind;    /* enum kt_result_kind */
     int32_t error;   /* errno after the function; it is 0 when the function begins */
+    /* The arguments for which `integers` and `floats` have no room, in the order of the parameters. The words
+     * must stay valid until the call has ended. */
+    const uint64_t *more;
+    uint32_t more_count;  /* at most KT_MORE_ARGUMENTS; 0 for none */
+    uint32_t more_floats; /* bit i is set when more[i] is a float or a double */
 } kt_call;
 
 /* Runs the call on the calling thread. */
@@ -50,15 +57,18 @@ enum kt_backend {
     KT_BACKEND_CLONE3 = 1,  /* the same by clone3(2), or by clone where clone3 is refused */
     KT_BACKEND_PTHREAD = 2, /* pthread_create(3), for comparison and under sanitizers */
     /* clone without TLS: the function shares errno, malloc's caches and the stack protector's canary with its
-     * creator. For leaf functions that use none of them, and for measurements. */
+     * creator. For leaf functions that use none of them, and for measurements. All signals stay blocked on
+     * the thread: a handler would have no TLS. */
     KT_BACKEND_BARE_WITHOUT_LIBC = 3
 };
 
 enum kt_option {
-    KT_OPTION_REUSE = 1,    /* start on a parked thread where one fits, and park afterwards */
-    KT_OPTION_ALTSTACK = 2, /* an alternate signal stack, for handlers of stack overflow */
-    KT_OPTION_NICE = 4,     /* set the nice value of the thread */
-    KT_OPTION_CPU_TIME = 8  /* record the CPU time of the run when it ends */
+    KT_OPTION_REUSE = 1,     /* start on a parked thread where one fits, and park afterwards */
+    KT_OPTION_ALTSTACK = 2,  /* an alternate signal stack, for handlers of stack overflow */
+    KT_OPTION_NICE = 4,      /* set the nice value of the thread */
+    KT_OPTION_CPU_TIME = 8,  /* record the CPU time of the run when it ends */
+    KT_OPTION_SCHEDULE = 16, /* set the scheduling policy and priority of the thread; never with reuse */
+    KT_OPTION_DETACHED = 32  /* the thread is detached from its start: only itself may use its handle */
 };
 
 /* How a thread is started. Zero in all fields but `flags` is a good default, with flags
@@ -66,21 +76,40 @@ enum kt_option {
 typedef struct kt_spec {
     uint64_t flags; /* CLONE_FS, CLONE_FILES, CLONE_SYSVSEM (shared resources), CLONE_NEWNS, NEWUTS, NEWIPC,
                        NEWNET, NEWCGROUP (new namespaces) */
-    size_t stack_size;    /* usable bytes; 0 for KT_STACK_DEFAULT */
-    int32_t backend;      /* enum kt_backend */
-    uint32_t options;     /* enum kt_option, or-ed */
-    int32_t nice;         /* with KT_OPTION_NICE */
-    uint32_t cpus_size;   /* bytes at `cpus`; 0 inherits the starter's affinity */
-    const uint64_t *cpus; /* mask as sched_setaffinity(2) takes it */
-    const char *name;     /* at most 15 bytes are kept (PR_SET_NAME); NULL inherits the starter's name */
+    size_t stack_size;       /* usable bytes; 0 for KT_STACK_DEFAULT */
+    int32_t backend;         /* enum kt_backend */
+    uint32_t options;        /* enum kt_option, or-ed */
+    int32_t nice;            /* with KT_OPTION_NICE */
+    uint32_t cpus_size;      /* bytes at `cpus`; 0 inherits the starter's affinity */
+    const uint64_t *cpus;    /* mask as sched_setaffinity(2) takes it */
+    const char *name;        /* at most 15 bytes are kept (PR_SET_NAME); NULL inherits the starter's name */
+    const uint64_t *signals; /* signal mask as rt_sigprocmask(2) takes it; NULL inherits the starter's. libc's
+                                signals 32 and 33 are never blocked */
+    size_t guard_size; /* bytes below the stack that nobody can access, rounded up; at least, and with 0,
+                          KT_GUARD_DEFAULT */
+    /* The lowest byte of the caller's stack; NULL for a stack of the engine. Its size is `stack_size`, which
+     * includes what libc needs at the top: static TLS and the thread's descriptor. It has no guard, and
+     * KT_OPTION_ALTSTACK is not allowed. It must stay valid until the engine has recycled the thread: until
+     * kt_thread_free after the end, or kt_trim after the end of a detached thread. */
+    void *stack;
+    int32_t policy, priority; /* with KT_OPTION_SCHEDULE, as sched_setscheduler(2) takes them */
+    uintptr_t *ident; /* where pthread_self() of the thread is stored, before the thread runs unless the
+                         backend is pthread; NULL for nowhere */
 } kt_spec;
 
-enum { KT_STACK_MINIMUM = 16384, KT_STACK_DEFAULT = 262144 };
+enum { KT_STACK_MINIMUM = 16384, KT_STACK_DEFAULT = 262144, KT_GUARD_DEFAULT = 16384 };
 
-/* Starts a thread that runs a copy of *call. Stores the handle in *thread before the thread runs, and NULL on
- * failure. -EAGAIN: a limit on threads; -ENOMEM: no memory; -EINVAL: a bad spec; -EPERM: no privilege for a
- * namespace; -ENOTSUP: this libc failed the self-check, see kt_libc_missing(). */
+/* Starts a thread that runs a copy of *call. The thread, or the run of a parked thread, inherits the signal
+ * mask of the caller. Stores the handle in *thread before the thread runs, and NULL on failure. -EAGAIN: a
+ * limit on threads; -ENOMEM: no memory; -EINVAL: a bad spec; -EPERM: no privilege for a namespace or a
+ * priority; -ENOTSUP: this libc failed the self-check, see kt_libc_missing(). */
 int kt_thread_start(kt_thread **thread, const kt_spec *spec, const kt_call *call);
+
+/* A start routine of pthread_create(3). */
+typedef void *(*kt_routine)(void *argument);
+
+/* As kt_thread_start, for a start routine of pthread_create(3). */
+int kt_thread_start_routine(kt_thread **thread, const kt_spec *spec, kt_routine routine, void *argument);
 
 /* The results of a thread that has ended. */
 typedef struct kt_outcome {
@@ -91,6 +120,8 @@ typedef struct kt_outcome {
     int64_t cpu_ns; /* with KT_OPTION_CPU_TIME, else -1 */
     uint64_t flags; /* the clone flags */
     int32_t reused; /* 1 when it was started on a parked thread */
+    /* As pthread_join(3) gives it: the result, the value of pthread_exit(3), or PTHREAD_CANCELED. */
+    void *exit_value;
 } kt_outcome;
 
 /* Waits for the end of a thread, or of the run of a reusable thread. By then its destructors have run, and
@@ -102,15 +133,26 @@ int kt_thread_wait(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome);
  * it. The handle stays valid until kt_thread_free. */
 int kt_thread_join(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome);
 
+/* As kt_thread_join, and a point of cancellation, as pthread_join(3) is: when the calling thread is cancelled
+ * while it waits, the other thread stays as it was. */
+int kt_thread_join_cancellable(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome);
+
 /* Waits until one of `count` threads has ended, and returns its index. -EINVAL when `count` is 0. */
 int kt_thread_wait_any(kt_thread *const *threads, size_t count, int64_t timeout_ns);
 
-/* Detaches the thread: its memory is recycled once it has ended. -EINVAL for a thread that was joined (use
- * kt_thread_free). */
+/* Detaches the thread: its memory is recycled once it has ended. Any thread may do so, also the thread
+ * itself. -EINVAL for a thread that was detached, that was joined (use kt_thread_free), or that a thread is
+ * joining. */
 int kt_thread_detach(kt_thread *thread);
 
 /* Frees a handle: recycles an ended thread's memory, and detaches a running thread. NULL is ignored. */
 void kt_thread_free(kt_thread *thread);
+
+/* The thread whose pthread_self() is `ident`: of the engine's threads that were neither freed nor recycled.
+ * NULL for others, such as the main thread, where this libc failed the self-check, and for backend pthread
+ * where a tool such as AddressSanitizer has a pthread_create of its own. `ident` must be of a thread that
+ * exists or may still be joined. */
+kt_thread *kt_thread_of(uintptr_t ident);
 
 int kt_thread_alive(const kt_thread *thread);       /* 1 until the thread (or its run) has ended */
 int32_t kt_thread_tid(const kt_thread *thread);     /* kernel thread id (gettid(2)) */
@@ -156,13 +198,15 @@ enum kt_pool_option {
 };
 
 typedef struct kt_pool_spec {
-    uint32_t workers;      /* threads that run a loop, including its caller; 1 or more */
-    uint32_t cpus;         /* CPUs that the workers can use; one fewer may spin at a time; 0 for none */
-    int64_t spin_ns;       /* how long an idle worker spins at most before it sleeps; 0 for never */
-    uint32_t queue_size;   /* tasks that may wait, 1 or more; rounded up to a power of two */
-    uint32_t options;      /* enum kt_pool_option, or-ed */
-    const char *name;      /* of the threads, to which their numbers are appended; NULL for none */
-    const kt_spec *thread; /* how each thread is started; `name` is ignored; NULL for the default */
+    uint32_t workers;    /* threads that run a loop, including its caller; 1 or more */
+    uint32_t cpus;       /* CPUs that the workers can use; one fewer may spin at a time; 0 for none */
+    int64_t spin_ns;     /* how long an idle worker spins at most before it sleeps; 0 for never */
+    uint32_t queue_size; /* tasks that may wait, 1 or more; rounded up to a power of two */
+    uint32_t options;    /* enum kt_pool_option, or-ed */
+    const char *name;    /* of the threads, to which their numbers are appended; NULL for none */
+    /* How each thread is started; `name` is ignored; NULL for the default. `stack`, `ident` and
+     * KT_OPTION_DETACHED are not allowed. */
+    const kt_spec *thread;
     /* Each thread calls it as it begins; NULL for none. With an integer result, any value but 0 means
      * failure: the pool then breaks, see kt_pool_break. */
     const kt_call *initializer;
@@ -172,11 +216,11 @@ typedef struct kt_pool_spec {
 } kt_pool_spec;
 
 /* Makes a pool and starts the threads that its loops use, one fewer than its workers. The first task starts
- * one more, so that as many tasks run at once as there are workers. The name is copied; `cpus` of `thread`
- * and what the arguments of the two calls point to must stay valid as long as the pool. Sets *pool before the
- * threads run, and to NULL after a failure. Errors as kt_thread_start; -EINVAL for a bad spec. In a forked
- * child the threads are started again when they are needed; tasks that waited in the parent do not run in the
- * child. */
+ * one more, so that as many tasks run at once as there are workers. The name is copied; `cpus` and
+ * `signals` of `thread`, and what the arguments of the two calls point to must stay valid as long as the
+ * pool. Sets *pool before the threads run, and to NULL after a failure. Errors as kt_thread_start; -EINVAL
+ * for a bad spec. In a forked child the threads are started again when they are needed; tasks that waited in
+ * the parent do not run in the child. */
 int kt_pool_new(kt_pool **pool, const kt_pool_spec *spec);
 
 /* Waits for the running loop and for all tasks, and ends the threads. They are started again when they are
@@ -186,7 +230,8 @@ int kt_pool_quiesce(kt_pool *pool, int64_t timeout_ns);
 /* As kt_pool_quiesce, and changes the number of workers. */
 int kt_pool_resize(kt_pool *pool, uint32_t workers, uint32_t cpus, int64_t timeout_ns);
 
-/* Frees a pool for which kt_pool_quiesce has returned 0 and which is no longer used. NULL is ignored. */
+/* Frees a pool for which kt_pool_quiesce has returned 0 and which is no longer used. NULL is ignored. Tasks
+ * that were queued after the last thread had left are cancelled, and come back as cancelled tasks do. */
 void kt_pool_free(kt_pool *pool);
 
 uint32_t kt_pool_workers(const kt_pool *pool);
@@ -238,9 +283,9 @@ typedef struct kt_loop {
 
 /* Runs a loop, with the calling thread as worker 0. When another loop of this pool runs already, around this
  * one or on another thread, the calling thread runs this one alone. 0; -EIO: the body failed, see above;
- * -ECANCELED: the loop was stopped with items left. -ETIMEDOUT: the time is over and the loop still runs;
- * call again until the result is another one. The time is checked between chunks. -EINVAL for a bad loop;
- * errors as kt_thread_start when threads had to be started. */
+ * -ECANCELED: the loop was stopped with items left. -ETIMEDOUT: the time is over, or a signal has come, and
+ * the loop still runs; call again until the result is another one. The time is checked between chunks.
+ * -EINVAL for a bad loop; errors as kt_thread_start when threads had to be started. */
 int kt_pool_run(kt_pool *pool, kt_loop *loop, int64_t timeout_ns);
 
 /* Stops a loop: no further chunks begin, and kt_pool_run returns when the running ones have ended. Any thread
@@ -253,16 +298,22 @@ void kt_cancel(int32_t *cancel);
 /* Returns not 0 when a wait must end early, as for a signal. */
 typedef int (*kt_interrupted)(void);
 
+/* Gets a loop whose run has failed, and what kt_pool_run_to_end returns for it. Until this returns no other
+ * thread can run the loop, and what the run has left in it can be read. */
+typedef void (*kt_loop_failed)(const kt_loop *loop, int rc);
+
 /* Runs a loop as kt_pool_run does, from its beginning to its end: it does not return while the engine uses
  * memory of the caller. When the time is over, or when `interrupted` returns not 0, it stops the loop and
  * waits for the running chunks. It calls `interrupted` (NULL: never) every 40 ms and after signals. Results
  * as kt_pool_run, and -ETIMEDOUT: stopped by the timeout, with items left. -EINTR: `interrupted` returned not
- * 0, whatever the loop's result. -EBUSY: this function runs the loop already. */
-int kt_pool_run_to_end(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, kt_interrupted interrupted);
+ * 0, whatever the loop's result. -EBUSY: this function runs the loop already. It calls `failed` (NULL: never)
+ * before it returns another result than 0 and -EBUSY. */
+int kt_pool_run_to_end(kt_pool *pool, kt_loop *loop, int64_t timeout_ns, kt_interrupted interrupted,
+                       kt_loop_failed failed);
 
 /* ---- Maps: a function of numbers over the items of arrays --------------------------------------- */
 
-enum { KT_MAP_OPERANDS = 15 /* parameters and a result */, KT_MAP_DIMENSIONS = 64 };
+enum { KT_MAP_OPERANDS = 33 /* parameters and a result */, KT_MAP_DIMENSIONS = 64 };
 
 enum kt_item {
     KT_ITEM_INT8 = 0,
@@ -289,11 +340,11 @@ typedef struct kt_map_operand {
  * should be long, and its strides short. The result of a call may be stored in place of its arguments. */
 typedef struct kt_map {
     kt_function function;
-    uint32_t parameters; /* at most as many of each kind as kt_call has */
+    uint32_t parameters; /* at most KT_ARGUMENTS */
     uint32_t dimensions; /* at most KT_MAP_DIMENSIONS; 0 for single items */
     const uint64_t *shape;
     const int64_t *strides; /* in bytes; the stride of operand o in dimension d is at o * dimensions + d */
-    kt_map_operand operands[15]; /* parameters, then the result */
+    kt_map_operand operands[33]; /* parameters, then the result */
 } kt_map;
 
 /* Maps the items from `begin` up to, not including, `end`. This is the body of a loop whose `count` is the
@@ -362,6 +413,10 @@ int kt_task_state_of(const kt_task *task); /* enum kt_task_state */
 
 int kt_completions_new(kt_completions **completions); /* -EMFILE, -ENFILE, -ENOMEM */
 int kt_completions_fd(const kt_completions *completions);
+
+/* Sleeps until the descriptor is readable, or perhaps less long. Meanwhile the thread blocks signals as a
+ * parked thread does. */
+void kt_completions_wait(kt_completions *completions);
 
 /* Moves the completed tasks to the end of the caller's list, in the order of their ends. The list begins at
  * *first and is linked by `link`. Makes the descriptor not readable. The list is the caller's memory, so a
@@ -435,9 +490,11 @@ typedef struct kt_libc {
     size_t start_routine_offset;
     size_t stack_block_offset;
     size_t robust_list_offset;
-    uintptr_t start_thread; /* address of libc's start_thread */
-    int32_t linked;         /* 1 when threads are on libc's own list */
-    int32_t destructors;    /* 1 when a reusable thread can run destructors between two runs */
+    size_t result_offset;
+    size_t signal_mask_offset; /* 0 when it was not found: threads set their mask themselves */
+    uintptr_t start_thread;    /* address of libc's start_thread */
+    int32_t linked;            /* 1 when threads are on libc's own list */
+    int32_t destructors;       /* 1 when a reusable thread can run destructors between two runs */
 } kt_libc;
 
 /* Probes libc and runs the self-check until there is a final result; later calls return that. kt_thread_start

@@ -1,0 +1,13 @@
+"""The part of the work that this run of the tests does, where others run at the same time on other Pythons.
+
+With KTHREADS_SHARE=1/3 it is the second of three: it runs each third of the `any_python` tests, and interrupts at each third
+instruction. Without it a run does all.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["SHARE", "SHARES"]
+
+SHARE, SHARES = map(int, os.environ.get("KTHREADS_SHARE", "0/1").split("/"))

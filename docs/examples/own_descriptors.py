@@ -20,7 +20,7 @@ def main() -> None:
         theirs.flush()
         ours.write(b"for the process")
         ours.flush()
-        thread = kthreads.Thread(work, (theirs.name,), share=kthreads.flags.SHARE_ALL & ~CloneFlags.FILES)
+        thread = kthreads.Thread(target=work, args=(theirs.name,), share=kthreads.flags.SHARE_ALL & ~CloneFlags.FILES)
         thread.start()
         thread.join()
         number, text = thread.result

@@ -64,8 +64,8 @@ def names() -> str:
 
 def main() -> None:
     networks = Networks()
-    server = kthreads.Thread(networks.serve, namespaces=CloneFlags.NEWNET)
-    client = kthreads.Thread(networks.ask, namespaces=CloneFlags.NEWNET)
+    server = kthreads.Thread(target=networks.serve, namespaces=CloneFlags.NEWNET)
+    client = kthreads.Thread(target=networks.ask, namespaces=CloneFlags.NEWNET)
     server.start()
     client.start()
     client.join()

@@ -44,7 +44,7 @@ def _look_around() -> tuple[int, list[str]]:
 def sizes_below(folders: list[str]) -> dict[str, int]:
     """`size_below` of several folders at once, one thread for each."""
     threads = {
-        folder: kthreads.Thread(size_below, (folder,), share=kthreads.flags.SHARE_ALL & ~CloneFlags.FS)
+        folder: kthreads.Thread(target=size_below, args=(folder,), share=kthreads.flags.SHARE_ALL & ~CloneFlags.FS)
         for folder in folders
     }
     for thread in threads.values():

@@ -90,7 +90,7 @@ def growth_row() -> Row:
         for number in range(1_001_000):
             if number in (1000, 1_000_999):
                 resident.append(conformance.resident())
-            thread = kthreads.Thread(functions[number % 3])
+            thread = kthreads.Thread(target=functions[number % 3])
             thread.start()
             thread.join()
     grown = (resident[-1] - resident[0]) / 1024

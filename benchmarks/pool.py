@@ -100,7 +100,10 @@ def crc_row(pool: kthreads.Pool, mebibytes: int) -> Row:
 
     def two_threads() -> None:
         """The most that two CPUs can do at the moment: each thread has its half, and there are no results to collect."""
-        threads = [kthreads.Thread(crc32, (0, part.reshape(-1), part.size)) for part in (chunks[:half], chunks[half:])]
+        threads = [
+            kthreads.Thread(target=crc32, args=(0, part.reshape(-1), part.size))
+            for part in (chunks[:half], chunks[half:])
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

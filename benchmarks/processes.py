@@ -10,6 +10,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,20 @@ def isolated() -> Operations:
     }
 
 
+def commands() -> Operations:
+    """Commands that a shell starts: the time of an interpreter counts, too."""
+    tools = {
+        "`bwrap --unshare-all --bind / /`": ["bwrap", "--unshare-all", "--bind", "/", "/"],
+        "`python -c pass`": [sys.executable, "-c", "pass", "--"],
+        "`kthreads run`": [os.path.join(os.path.dirname(sys.executable), "kthreads"), "run", "--"],
+    }
+    return {
+        name: lambda command=command: subprocess.Popen([*command, *PROGRAM]).wait()
+        for name, command in tools.items()
+        if shutil.which(command[0])
+    }
+
+
 Row = tuple[str, str, str]
 
 
@@ -87,7 +102,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     rounds = parser.parse_args().rounds
-    body = [*rows(plain(), rounds, lambda _: "`subprocess.Popen`"), *rows(isolated(), rounds // 2, fastest_tool)]
+    body = [
+        *rows(plain(), rounds, lambda _: "`subprocess.Popen`"),
+        *rows(isolated(), rounds // 2, fastest_tool),
+        *rows(commands(), rounds // 4, lambda _: "`python -c pass`"),
+    ]
     header = ("start of `/bin/true` to its end", "measured", "ratio")
     lines = [f"{sentence(now())}, kthreads {kthreads.__version__}.", "", *table(header, body)]
     PAGE.write_text("\n".join(lines) + "\n")

@@ -15,6 +15,7 @@ import contextlib
 import faulthandler
 import gc
 import json
+import logging
 import os
 import queue
 import random
@@ -26,9 +27,11 @@ import traceback
 from array import array
 from collections import Counter
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import kthreads
+from kthreads._native import lib
 from kthreads.pools import completions, python_task
 from kthreads.threads import registry
 
@@ -53,15 +56,16 @@ def fails(number: int) -> int:
 
 
 class Interrupts:
-    """Raises KeyboardInterrupt in the main thread, at random times while it is armed."""
+    """Raises KeyboardInterrupt in the main thread, at random times while it is armed; but not in `logging`, whose functions
+    around a fork would keep their lock for ever, and so stop the next fork of another thread."""
 
     def __init__(self, mean: float) -> None:
         self.count, self._armed, self._mean = 0, False, mean
         signal.signal(signal.SIGINT, self._handle)
         threading.Thread(target=self._send, daemon=True).start()
 
-    def _handle(self, *_: object) -> None:
-        if self._armed:
+    def _handle(self, _: int, frame: FrameType | None) -> None:
+        if self._armed and (frame is None or frame.f_code.co_filename != logging.__file__):
             self._armed = False
             self.count += 1
             raise KeyboardInterrupt
@@ -175,8 +179,8 @@ class Soak:
 
     def threads(self) -> None:
         reuse = self.random.random() < 0.5
-        threads = [kthreads.Thread(self._abs, (-5,), reuse=reuse, backend=self._backend) for _ in range(3)]
-        threads += [kthreads.Thread(square, (5,), backend=self._backend)]
+        threads = [kthreads.Thread(target=self._abs, args=(-5,), reuse=reuse, backend=self._backend) for _ in range(3)]
+        threads += [kthreads.Thread(target=square, args=(5,), backend=self._backend)]
         for thread in threads:
             thread.start()
         if kthreads.wait(threads, timeout=HANG_TIMEOUT).not_done:
@@ -317,9 +321,16 @@ def descriptors() -> Counter[str]:
     return kinds
 
 
+def tasks_left() -> list[Any]:
+    """The tasks that the library takes for unfinished."""
+    pending = [each for queue in completions.all_queues() for each in queue.pending.values()]
+    return [*python_task.registered.values(), *pending]
+
+
 def resources() -> dict[str, int]:
     """What must not grow."""
     completions.remove_closed_event_loops()
+    completions.drain_shared()  # what was cancelled comes back when its worker gets to it
     gc.collect()
     kthreads.memory.trim()
     with open("/proc/self/statm") as file:
@@ -328,7 +339,7 @@ def resources() -> dict[str, int]:
         "resident_kib": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
         **{f"descriptors of {kind}": count for kind, count in descriptors().items()},
         "threads": len(os.listdir("/proc/self/task")),
-        "tasks": len(python_task.registered) + sum(len(each.pending) for each in completions.all_queues()),
+        "tasks": len(tasks_left()),
         "threads of ours": len(registry.registered),
         "stacks": kthreads.memory.usage().stacks,
     }
@@ -403,7 +414,9 @@ def main() -> int:
         problems.append(f"memory grew from {left[1]['resident_kib']} to {left[-1]['resident_kib']} KiB")
     report = {
         "seconds": options.seconds, "seed": options.seed, "backend": options.backend, "interrupts": interrupts.count,
-        "operations": dict(sorted(counts.items())), "left after each round": left, "problems": problems,
+        "operations": dict(sorted(counts.items())), "left after each round": left,
+        "tasks left": [f"{type(task).__name__} in state {lib.kt_task_state_of(task.task)}" for task in tasks_left()],
+        "problems": problems,
     }  # fmt: skip
     print(json.dumps(report, indent=1))
     return 1 if problems else 0

@@ -45,7 +45,7 @@ def test_call(benchmark, empty, caller):
 )
 def test_many(benchmark, empty, wait):
     def run() -> None:
-        threads = [kthreads.Thread(empty) for _ in range(100)]
+        threads = [kthreads.Thread(target=empty) for _ in range(100)]
         for thread in threads:
             thread.start()
         wait(threads)

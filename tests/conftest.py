@@ -37,6 +37,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(600))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Lets the many collections of garbage in the tests pass over the thousands of tests themselves."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def native_library(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The path of tests/native_functions.c as a shared library."""

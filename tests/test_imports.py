@@ -17,7 +17,9 @@ from programs import FORK, printed
 import kthreads
 
 PACKAGE = Path(kthreads.__file__).parent
-FOR_SOME = ("bench", "cli", "demo", "integrations", "lab", "libraries")  # what people run, and what few programs use
+FOR_SOME = (  # what people run, and what few programs use
+    "bench", "cli", "demo", "integrations", "lab", "libraries", "own_cgroup",
+)  # fmt: skip
 MODULES = sorted(
     "kthreads." + path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
     for path in PACKAGE.rglob("*.py")

@@ -9,6 +9,8 @@ import pytest
 from kthreads.bench.analysis.distribution import Quantiles, histogram, quantile
 from kthreads.bench.analysis.ratios import Interval, paired_ratio, ratio_of_medians
 
+pytestmark = pytest.mark.any_python
+
 
 def rounds(*processes):
     """Values by process and round."""

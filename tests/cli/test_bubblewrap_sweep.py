@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import struct
 import subprocess
 from typing import NamedTuple
@@ -17,6 +18,15 @@ from containers import PATIENCE, container_tests, forked
 from process_runs import isolated, tool
 
 pytestmark = [*container_tests, isolated, tool("bwrap")]
+
+
+@pytest.fixture(autouse=True)
+def hangups_end_programs():
+    """Bubblewrap's program ignores the signals that its starter ignores, such as nohup's; ours does not, as docker's."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
 
 CAPABILITIES = "grep -E '^Cap(Prm|Eff|Inh)' /proc/self/status"
 FLAGS = "grep ' /mnt' /proc/self/mountinfo | cut -d' ' -f5,6 | sed 's/,relatime//'"

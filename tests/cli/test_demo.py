@@ -10,6 +10,8 @@ import zlib
 
 import pytest
 
+pytestmark = pytest.mark.any_python
+
 JOBS = ("CRC-32", "SHA-256", "Entropy")
 
 

@@ -83,22 +83,19 @@ def at_every_opcode(
     """
     counts, spared = _predicate(in_functions_of), {function.__code__ for function in spare}
     gc.collect()
-    gc.freeze()  # so that the collection after each run is short
-    try:
-        for number in range(share[0], limit, share[1]):
-            arguments = () if prepare is None else (prepare(),)
-            strike = _raiser(exception) if handler is None else partial(handler, *arguments)
-            interrupt = _Interrupt(number, counts, spared, strike, visits, only_after_calls)
-            try:
-                interrupt.judge(interrupt.during(call, arguments), may_raise, may_return)
-                _check(check, arguments)
-            except BaseException as error:
-                error.add_note(f"The interrupt, number {number}, was {interrupt.place or 'nowhere'}.")
-                raise
-            if interrupt.place is None:
-                return number
-    finally:
-        gc.unfreeze()
+    gc.freeze()  # so that the collection after each run is short; not undone, as the collections of later tests are, too
+    for number in range(share[0], limit, share[1]):
+        arguments = () if prepare is None else (prepare(),)
+        strike = _raiser(exception) if handler is None else partial(handler, *arguments)
+        interrupt = _Interrupt(number, counts, spared, strike, visits, only_after_calls)
+        try:
+            interrupt.judge(interrupt.during(call, arguments), may_raise, may_return)
+            _check(check, arguments)
+        except BaseException as error:
+            error.add_note(f"The interrupt, number {number}, was {interrupt.place or 'nowhere'}.")
+            raise
+        if interrupt.place is None:
+            return number
     raise AssertionError(f"{limit} runs were interrupted, and there is no end of them")
 
 

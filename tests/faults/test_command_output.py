@@ -12,6 +12,8 @@ import pytest
 from process_runs import isolated, needs_root
 from programs import skip_where_import_builds
 
+pytestmark = pytest.mark.any_python
+
 COMBINATIONS = [closed for count in range(4) for closed in itertools.combinations(range(3), count)]
 
 

@@ -15,6 +15,8 @@ import kthreads
 from kthreads import CloneFlags, Process
 from kthreads.processes.idmap import IdMap
 
+pytestmark = pytest.mark.any_python
+
 BEGIN = """if True:
     import asyncio, ctypes, os, signal, subprocess, sys, threading, kthreads
     exits = kthreads.symbol(None, "getppid", "int(void)")       # with some status that is not 0

@@ -14,7 +14,7 @@ import kthreads
 from kthreads import Process
 from kthreads.processes import process
 
-pytestmark = pytest.mark.usefixtures("leaves_nothing_behind")
+pytestmark = [pytest.mark.usefixtures("leaves_nothing_behind"), pytest.mark.any_python]
 
 pause = kthreads.symbol(None, "pause", "int(void)")
 LONG = [math.inf, 1e300, 10**400, 2**63, 1e7, 2**31 / 1000 + 1, decimal.Decimal("1e30"), fractions.Fraction(10**10, 3)]

@@ -11,6 +11,8 @@ from programs import printed, skip_where_import_builds
 
 from kthreads import Process
 
+pytestmark = pytest.mark.any_python
+
 STARTS = {
     "clone": "kthreads.clone(lambda: 0)",
     "callable": "kthreads.Process(lambda: 0)",

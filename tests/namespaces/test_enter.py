@@ -22,6 +22,8 @@ from kthreads.namespaces import checks
 from kthreads.namespaces.listing import KINDS
 from kthreads.processes.mount_flags import MS_BIND, MS_PRIVATE, MS_REC
 
+pytestmark = pytest.mark.any_python
+
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="a namespace needs CAP_SYS_ADMIN")
 OWN_FS = kthreads.flags.SHARE_ALL & ~CloneFlags.FS
 LEAVABLE = [kind for kind in KINDS if kind not in ("user", "time")]

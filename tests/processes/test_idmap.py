@@ -13,7 +13,7 @@ from process_runs import SIX, become_nobody, isolated, needs_root, shell, tool
 from kthreads import CloneFlags, Process, UnsupportedError
 from kthreads.mounts import Bind
 
-pytestmark = pytest.mark.usefixtures("leaves_nothing_behind")
+pytestmark = [pytest.mark.usefixtures("leaves_nothing_behind"), pytest.mark.any_python]
 
 
 @isolated

@@ -69,6 +69,10 @@ def wait_for(condition):
         time.sleep(0.005)
 
 
+def wait_for_event(path, event):
+    wait_for(lambda: event in (path / "cgroup.events").read_text())
+
+
 def descend(path, depth):
     """Makes that many cgroups, each in the one before. Their paths become too long for a call of the kernel."""
     at = os.open(path, os.O_RDONLY)
@@ -161,27 +165,97 @@ def test_cgroups_of_others_stay(place):
     assert below(place) == before
 
 
+RUN_WITH_A_LIMIT = """if True:
+    import os, sys
+    from kthreads.cli import cgroup, main
+    cgroup.Limits.controllers = frozenset()
+    cgroup.Limits.__init__ = lambda limits, *_: setattr(limits, 'files', {'cgroup.max.depth': '10'})
+    cgroup._own_folders = lambda: [cgroup.Path(os.environ['PLACE'])]
+    sys.exit(main.main(sys.argv[1:]))
+"""
+"""The real command, on a machine that may have no controllers: its limit is one that needs none."""
+
+
+@pytest.fixture
+def start_run(place, root):
+    """Starts `kthreads run` with a cgroup in that place. At the end those are killed that still run."""
+    started = []
+
+    def start_it(script, *options):
+        words = ["run", "--root", root, "--pids", "9", *options, "--", "sh", "-c", script]
+        command = [sys.executable, "-c", RUN_WITH_A_LIMIT, *words]
+        started.append(subprocess.Popen(command, env=os.environ | {"PLACE": str(place)}, stdout=subprocess.PIPE))
+        return started[-1]
+
+    yield start_it
+    for run in started:
+        with run:
+            run.kill()
+    wait_for_event(place, "populated 0")
+
+
 @pytest.mark.parametrize("options", [[], ["--no-init"]])
-def test_the_cgroup_of_a_killed_run_is_removed_by_the_next_run(place, root, options):
-    """The real command, on a machine that may have no controllers: its limit is one that needs none."""
-    code = (
-        "import os, sys\n"
-        "from kthreads.cli import cgroup, main\n"
-        "cgroup.Limits.controllers = frozenset()\n"
-        "cgroup.Limits.__init__ = lambda limits, *_: setattr(limits, 'files', {'cgroup.max.depth': '10'})\n"
-        "cgroup._own_folders = lambda: [cgroup.Path(os.environ['PLACE'])]\n"
-        "sys.exit(main.main(sys.argv[1:]))\n"
-    )
-    command = [sys.executable, "-c", code, "run", "--root", root, "--pids", "9", *options, "--"]
-    environment = os.environ | {"PLACE": str(place)}
-    with subprocess.Popen([*command, "sh", "-c", "echo; sleep 1000"], env=environment, stdout=subprocess.PIPE) as run:
-        assert run.stdout.readline() == b"\n"
-        names = below(place)
-        run.kill()
+def test_the_cgroup_of_a_killed_run_is_removed_by_the_next_run(place, start_run, options):
+    run = start_run("echo; sleep 1000", *options)
+    assert run.stdout.readline() == b"\n"
+    names = below(place)
+    run.kill()
+    run.wait()
     (name,) = names
-    wait_for(lambda: "populated 0" in (place / name / "cgroup.events").read_text())  # they die with it
+    wait_for_event(place / name, "populated 0")  # they die with it
     assert below(place) == [name]
-    subprocess.run([*command, "true"], env=environment, check=True, timeout=PATIENCE)
+    assert start_run("true", *options).wait(PATIENCE) == 0
+    assert below(place) == []
+
+
+# ---- Pause and kill --------------------------------------------------------------------------------------------------
+
+
+LOOP = "trap 'exit 9' TERM; sleep 1000 & echo; while :; do sleep 0.05; done"
+
+
+def pause(run):
+    """Pauses a container, until its command has stopped."""
+    assert run.stdout.readline() == b"\n"
+    run.send_signal(signal.SIGTSTP)
+    assert os.WIFSTOPPED(os.waitpid(run.pid, os.WUNTRACED)[1])
+
+
+@pytest.mark.parametrize("options", [[], ["--no-init"]])
+def test_a_pause_freezes_the_cgroup_until_the_command_continues(place, start_run, options):
+    run = start_run(LOOP, *options)
+    pause(run)
+    (name,) = below(place)
+    wait_for_event(place / name, "frozen 1")
+    run.send_signal(signal.SIGCONT)
+    wait_for_event(place / name, "frozen 0")
+    run.terminate()
+    assert run.wait(PATIENCE) == 9
+    assert below(place) == []
+
+
+def test_what_is_frozen_dies_with_its_command(place, start_run):
+    run = start_run(LOOP)
+    pause(run)
+    wait_for_event(place / below(place)[0], "frozen 1")
+    run.kill()
+    run.wait(PATIENCE)
+    wait_for_event(place, "populated 0")
+
+
+def test_the_end_of_a_container_kills_what_has_joined_its_cgroup(place, start_run):
+    run = start_run(LOOP)
+    assert run.stdout.readline() == b"\n"
+    (name,) = below(place)
+    if not (place / name / "cgroup.kill").exists():
+        pytest.skip("cgroup.kill is of Linux 5.14")
+    joined = Process(["sleep", "1000"], cgroup=place / name)
+    run.terminate()
+    try:
+        assert joined.wait(PATIENCE) == -signal.SIGKILL
+    finally:
+        joined.kill()
+    assert run.wait(PATIENCE) == 9
     assert below(place) == []
 
 

@@ -122,6 +122,20 @@ def test_a_signal_ends_the_wait_for_the_block_fd(root, pipe, tmp_path):
         os.kill(pid, 0)
 
 
+def test_a_stop_and_a_resize_do_not_end_the_wait_for_the_block_fd(root, pipe, tmp_path):
+    reader, writer, _ = pipe
+    os.mkfifo(tmp_path / "pid")
+    words = ["--root", root, "--block-fd", reader, "--pid-file", tmp_path / "pid", "--", "echo", "begun"]
+    with start(*words, pass_fds=[reader], stdout=subprocess.PIPE) as process:
+        (tmp_path / "pid").read_text()
+        process.send_signal(signal.SIGWINCH)
+        process.send_signal(signal.SIGTSTP)
+        assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
+        process.send_signal(signal.SIGCONT)
+        os.write(writer, b"x")
+        assert process.communicate(timeout=PATIENCE)[0] == b"begun\n"
+
+
 def test_the_sync_fd_is_open_until_the_container_has_ended(root, pipe):
     reader, writer, close = pipe
     words = ["--root", root, "--sync-fd", writer, "--", "sh", "-c", "ls /proc/self/fd | wc -l; exec sleep 60"]

@@ -10,6 +10,8 @@ import time
 import pytest
 from containers import PATIENCE, container_tests, start
 
+from kthreads.cli.signals import Signals
+
 pytestmark = container_tests
 
 LOOP = "echo ready; while :; do sleep 0.1; done"
@@ -84,6 +86,14 @@ def test_sigtstp_stops_every_process_of_the_container_until_sigcont(root, tmp_pa
         wait_until(lambda: "T" not in states_in(inside))
         process.terminate()
         assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("first", [signal.SIGTSTP, signal.SIGCONT])
+def test_of_a_stop_and_a_continuation_that_come_together_the_continuation_counts(first):
+    with Signals([signal.SIGTSTP, signal.SIGCONT, signal.SIGHUP]) as signals:
+        for number in (first, signal.SIGHUP, signal.SIGTSTP, signal.SIGCONT):
+            os.kill(os.getpid(), number)
+        assert sorted(signals.take()) == [signal.SIGHUP, signal.SIGCONT]
 
 
 def states_in(namespace):

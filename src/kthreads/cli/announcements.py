@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import os
 import select
+import signal
 
 from kthreads.cli.signals import Signals
 from kthreads.cli.values import descriptor
@@ -79,10 +80,21 @@ class Announcements:
         poll = select.poll()
         for each in (fd, self._signals.fileno()):
             poll.register(each, select.POLLIN)
-        ready = dict(poll.poll())
-        for number in self._signals.take() if self._signals.fileno() in ready else ():
-            raise StoppedError(number)
-        _read_one("--block-fd", fd)
+        while True:
+            ready = dict(poll.poll())
+            for number in self._signals.take():
+                _heed(number)
+            if fd in ready:
+                _read_one("--block-fd", fd)
+                return
+
+
+def _heed(number: int) -> None:
+    """Does what a signal does by default."""
+    if number == signal.SIGTSTP:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif number not in (signal.SIGCONT, signal.SIGWINCH):
+        raise StoppedError(number)
 
 
 def add_announcement_options(parser: argparse.ArgumentParser) -> None:

@@ -113,7 +113,8 @@ class Attendance:
             self._cgroup.freeze()
         else:
             self._process.send_signal(signal.SIGTSTP)  # upon which the init stops all processes
-        os.kill(os.getpid(), signal.SIGSTOP)
+        if not self._signals.has(signal.SIGCONT):  # which has come too early to end the stop
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     def _go_on(self) -> None:
         if self._terminal is not None:

@@ -16,7 +16,8 @@ _PART = 1 << 16
 
 class Signals:
     """Collects signals, as a context manager. Their handler only notes them, so it may interrupt whatever it likes, and any
-    number of them may come at once. `fileno` can be read when `take` has some.
+    number of them may come at once. `fileno` can be read when `take` has some. Handlers are not called in the order in which
+    signals come: of a SIGTSTP and a SIGCONT that came together, SIGCONT counts.
 
     Args:
         numbers: those to collect. All others stay as they are.
@@ -24,7 +25,7 @@ class Signals:
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self._numbers = tuple(numbers)
-        self._noted: dict[int, None] = {}  # in the order of their coming, each once
+        self._noted: dict[int, None] = {}  # each once
 
     def __enter__(self) -> Signals:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -53,4 +54,10 @@ class Signals:
         noted = list(self._noted)
         for number in noted:
             del self._noted[number]
+        if signal.SIGTSTP in noted and signal.SIGCONT in noted:
+            noted.remove(signal.SIGTSTP)
         return noted
+
+    def has(self, number: int) -> bool:
+        """Whether `take` has this signal."""
+        return number in self._noted

@@ -17,9 +17,8 @@ from programs import FORK, printed
 import kthreads
 
 PACKAGE = Path(kthreads.__file__).parent
-FOR_SOME = (  # what people run, and what few programs use
-    "bench", "cli", "demo", "integrations", "lab", "libraries", "own_cgroup",
-)  # fmt: skip
+# What people run and what that uses, and what few programs use.
+FOR_SOME = ("bench", "cli", "demo", "integrations", "lab", "libraries", "own_cgroup")
 MODULES = sorted(
     "kthreads." + path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
     for path in PACKAGE.rglob("*.py")
@@ -100,7 +99,7 @@ sys.meta_path.insert(0, Looked())
 """
 # What takes long to import and is of no use for the start of a program.
 HEAVY = {
-    "ast", "asyncio", "concurrent.futures", "ctypes", "dataclasses", "dis", "hashlib", "inspect", "json", "logging",
+    "ast", "asyncio", "concurrent.futures", "csv", "ctypes", "dataclasses", "dis", "hashlib", "inspect", "json", "logging",
     "multiprocessing", "pathlib", "platform", "random", "rich", "shutil", "socket", "sysconfig", "tempfile", "termios",
 }  # fmt: skip
 

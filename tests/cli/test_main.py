@@ -8,6 +8,9 @@ import sys
 import pytest
 
 from kthreads.cli import doctor, main
+from kthreads.cli.parser import Parser
+
+OTHERS = set(main.COMMANDS) - {"run"}
 
 
 def kthreads(*arguments, **options):
@@ -68,3 +71,28 @@ def test_every_command_has_help_that_says_what_it_does(command, capsys):
         main.main([command, "--help"])
     assert exit_.value.code == 0
     assert f"usage: kthreads {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "others"), [(["run", "-h"], set()), (["-h", "run"], OTHERS), (["no"], OTHERS)])
+def test_a_command_makes_no_parsers_of_others(monkeypatch, words, others):
+    made = []
+
+    class Counted(Parser):
+        def __init__(self, **options):
+            made.append(options["prog"].removeprefix("kthreads").strip())
+            super().__init__(**options)
+
+    monkeypatch.setattr(main, "Parser", Counted)
+    with pytest.raises(SystemExit):
+        main.main(words)
+    assert set(made) - {"", "run"} == others
+
+
+def test_help_is_as_wide_as_columns_says(monkeypatch, capsys):
+    widths = []
+    for columns in ("75", "120"):
+        monkeypatch.setenv("COLUMNS", columns)
+        with pytest.raises(SystemExit):
+            main.main(["nsenter", "--help"])
+        widths.append(max(map(len, capsys.readouterr().out.splitlines())))
+    assert widths[0] <= 75 < widths[1] <= 120

@@ -340,5 +340,12 @@ def test_an_empty_value_is_refused(refusal):
         "--cpus",
         "--memory",
         "--ulimit",
+        "--symlink",
+        "--dir",
     ):
         assert refusal(option, "").startswith("kthreads run: "), option
+
+
+def test_an_empty_root_is_not_the_working_directory(tmp_path):
+    done = run("--root", "", "--", "true", cwd=tmp_path)
+    assert (done.returncode, "root must be a path" in done.stderr, os.listdir(tmp_path)) == (125, True, [])

@@ -252,6 +252,29 @@ def test_an_overlay_that_cannot_be_is_refused(options, error, text):
 # ---- Errors ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("path", ["", "a\0b"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: Process(["true"], namespaces=SIX, root=path),
+        lambda path: Bind(path, "/mnt"),
+        lambda path: Overlay("/mnt", [path, "/usr"]),
+        lambda path: Overlay("/mnt", ["/usr"], upper=path, work="/tmp"),
+        lambda path: Overlay("/mnt", ["/usr"], upper="/tmp", work=path),
+    ],
+    ids=["root", "bind", "lower", "upper", "work"],
+)
+def test_what_is_no_path_is_refused_and_not_taken_for_the_working_directory(make, path):
+    with pytest.raises(ValueError, match="must be a path"):
+        make(path)
+
+
+@pytest.mark.parametrize("target", ["//", "//."])
+def test_a_target_of_slashes_is_the_root_and_refused(target):
+    with pytest.raises(ValueError, match="below /"):
+        Process(["true"], namespaces=SIX, mounts=[Tmpfs(target)])
+
+
 @isolated
 def test_a_root_that_is_a_file_is_an_error_that_names_it():
     for root in ("/etc/passwd", Bind("/etc/passwd", "/"), Path("/etc/passwd")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Callable
 from typing import Any
 
@@ -78,6 +77,8 @@ _TYPES: dict[str, tuple[Callable[..., Mount], dict[str, _Setting]]] = {
 
 
 def _fields(text: str) -> dict[str, str]:
+    import csv  # here, as most commands have no such mount
+
     try:
         return dict(field.partition("=")[::2] for field in next(csv.reader([text], strict=True)))
     except csv.Error as error:

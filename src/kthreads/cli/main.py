@@ -25,11 +25,13 @@ COMMANDS = {
 }
 
 
-def _parser(asked: str | None) -> Parser:
+def _parser(words: list[str], asked: str | None) -> Parser:
+    """The parser of a command line. It knows the other commands only where the first word is none: each takes a millisecond."""
     parser = Parser(prog="kthreads", description="Linux kernel threads for native functions.")
     parser.add_argument("--version", action="version", version=f"kthreads {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, does) in COMMANDS.items():
+    known = {asked: COMMANDS[asked]} if asked in COMMANDS and words[0] == asked else COMMANDS
+    for name, (module, does) in known.items():
         command = commands.add_parser(name, help=does)
         if name == asked:
             importlib.import_module(module).add_arguments(command)
@@ -61,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str], asked: str | None) -> int:
     try:
-        options = _parser(asked).parse_args(words)
+        options = _parser(words, asked).parse_args(words)
         return int(options.run(options))
     finally:
         sys.stdout.flush()

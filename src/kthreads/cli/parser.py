@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -10,6 +12,25 @@ from typing import Any, NoReturn
 from kthreads.cli.message import visible
 
 __all__ = ["Parser"]
+
+_COLUMNS = 80
+
+
+class _Formatter(argparse.HelpFormatter):
+    """As wide as the terminal. The one of argparse imports shutil to ask for that, which takes longer than all that a command
+    does with its options."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, **{"width": _columns() - 2} | options)
+
+
+def _columns() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and int(columns) > 0:
+        return int(columns)
+    with contextlib.suppress(OSError):
+        return os.get_terminal_size(1).columns or _COLUMNS
+    return _COLUMNS
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,6 +43,9 @@ class Parser(argparse.ArgumentParser):
     _short_values = False
     _needs_program = False
     _failure = 2
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _Formatter} | options)
 
     def run_program(self, *, short_values: bool, failure: int, required: bool = False) -> None:
         """Makes it the parser of a command that runs a program.

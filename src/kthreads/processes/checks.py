@@ -42,10 +42,14 @@ def check_path(what: str, path: Any) -> str:
 
     Raises:
         TypeError: it is none.
+        ValueError: it is empty, which means no file for the kernel, or has a null character, at which the kernel cuts it.
     """
     if not isinstance(path, str) and (not isinstance(path, os.PathLike) or not isinstance(path.__fspath__(), str)):
         raise TypeError(f"{what} must be a path, not {path!r}")
-    return os.fspath(path)
+    text = os.fspath(path)
+    if text == "" or "\0" in text:
+        raise ValueError(f"{what} must be a path, not {text!r}")
+    return text
 
 
 def check_arguments(what: str, arguments: Iterable[Any]) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Sequence
 
+from kthreads.processes.checks import check_path
 from kthreads.processes.kernel_files import is_at_or_below
 from kthreads.processes.mount_flags import ATTR_RDONLY, MNT_DETACH
 from kthreads.processes.mount_points import STAGES, Place, Setup, absolute, attach, attributes_of, on_host
@@ -51,6 +52,11 @@ class Overlay(Record):
         if isinstance(self.lower, str | bytes | os.PathLike):
             raise TypeError(f"lower must be a list of folders, not {self.lower!r}")
         object.__setattr__(self, "lower", tuple(self.lower))
+        for folder in self.lower:
+            check_path("each of lower", folder)
+        for name, given in (("upper", self.upper), ("work", self.work)):
+            if given is not None:
+                check_path(name, given)
         if (self.upper is None) != (self.work is None):
             raise ValueError("upper= and work= go together: what is written goes through the one into the other")
         if self.temporary and self.upper is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -96,3 +97,8 @@ def test_help_is_as_wide_as_columns_says(monkeypatch, capsys):
             main.main(["nsenter", "--help"])
         widths.append(max(map(len, capsys.readouterr().out.splitlines())))
     assert widths[0] <= 75 < widths[1] <= 120
+
+
+def test_a_character_that_the_locale_does_not_have_is_written_as_its_number():
+    done = kthreads("run", "--help", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr, "\\u2" in done.stdout) == (0, "", True)

@@ -86,8 +86,11 @@ class Streams:
                     _let_go(fd)
 
     def _stream(self, stream: Any, fd: int) -> Any:
-        """The stream; a new one if the interpreter found its descriptor closed."""
+        """The stream; a new one if the interpreter found its descriptor closed. A character that the locale does not have is
+        written as its number."""
         if stream is not None:
+            if self._own_process and isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
             return stream
         return os.fdopen(fd, "w", closefd=False) if self._own_process else io.StringIO()
 

@@ -8,6 +8,7 @@ import os
 import pty
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -101,6 +102,13 @@ def inside(root: Path, script: str, *options: object) -> str:
 def start(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
     """Starts `kthreads run`."""
     return subprocess.Popen([*KTHREADS, "run", *map(str, arguments)], **options)
+
+
+def signals_are_caught(pid: int) -> bool:
+    """Whether a command that was started has handlers of signals."""
+    with open(f"/proc/{pid}/status") as file:
+        caught = next(line for line in file if line.startswith("SigCgt")).split()[1]
+    return int(caught, 16) >> signal.SIGTERM - 1 & 1 == 1
 
 
 class Screen:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 import pytest
-from containers import PATIENCE, container_tests, run, start
+from containers import PATIENCE, container_tests, run, signals_are_caught, start
 
 pytestmark = container_tests
 
@@ -89,6 +89,20 @@ def test_the_pid_file_names_the_first_process(root, tmp_path):
     assert os.listdir(tmp_path) == ["pid"]
 
 
+def test_a_pid_file_that_is_a_link_is_written_where_the_kernel_follows_it(root, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    before = (tmp_path / "file").stat().st_ino
+    run("--root", root, "--pid-file", tmp_path / "link", "--", "true")
+    assert int((tmp_path / "file").read_text()) > 1
+    assert ((tmp_path / "file").stat().st_ino, (tmp_path / "link").is_symlink()) == (before, True)
+
+
+def test_a_pid_file_may_be_named_without_a_folder(root, tmp_path):
+    run("--root", root, "--pid-file", "pid", "--", "true", cwd=tmp_path)
+    assert int((tmp_path / "pid").read_text()) > 1
+
+
 def test_a_pid_file_that_cannot_be_written_is_named(root):
     done = run("--root", root, "--pid-file", "/no/such/file", "--", "echo", "begun")
     assert (done.returncode, done.stdout, "--pid-file /no/such/file" in done.stderr) == (125, "", True)
@@ -120,6 +134,18 @@ def test_a_signal_ends_the_wait_for_the_block_fd(root, pipe, tmp_path):
         assert process.returncode == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_signal_ends_the_wait_for_a_reader_of_the_pid_file(root, tmp_path):
+    os.mkfifo(tmp_path / "pid")
+    with start("--root", root, "--pid-file", tmp_path / "pid", "--", "true") as process:
+        while not signals_are_caught(process.pid):
+            os.sched_yield()
+        process.terminate()
+        try:
+            assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
 
 
 def test_a_stop_and_a_resize_do_not_end_the_wait_for_the_block_fd(root, pipe, tmp_path):

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-from containers import PATIENCE, container_tests, start
+from containers import PATIENCE, container_tests, signals_are_caught, start
 
 from kthreads.cli.signals import Signals
 
@@ -57,12 +57,6 @@ def test_signals_that_come_during_the_start_are_passed_on(root):
             os.sched_yield()
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 128 + signal.SIGTERM
-
-
-def signals_are_caught(pid):
-    with open(f"/proc/{pid}/status") as file:
-        caught = next(line for line in file if line.startswith("SigCgt")).split()[1]
-    return int(caught, 16) >> signal.SIGTERM - 1 & 1
 
 
 def test_sigtstp_stops_the_command_until_sigcont(root):

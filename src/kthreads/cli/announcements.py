@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import select
 import signal
+import stat
+from collections.abc import Callable
+from functools import partial
 
 from kthreads.cli.signals import Signals
 from kthreads.cli.values import descriptor
@@ -15,6 +19,7 @@ from kthreads.cli.values import descriptor
 __all__ = ["Announcements", "StoppedError", "add_announcement_options"]
 
 _KINDS = ("cgroup", "ipc", "mnt", "net", "pid", "uts")  # those that bubblewrap tells
+_NAP = 0.01  # seconds between two looks for the reader of a pipe
 
 
 class StoppedError(Exception):
@@ -65,7 +70,7 @@ class Announcements:
         if self._status is not None:
             _write("--json-status-fd", self._status, _line(members))
         if self._pid_file is not None:
-            _write_file(self._pid_file, f"{pid}\n")
+            _write_file(self._pid_file, f"{pid}\n", self._heed)
         if self._block is not None:
             self._wait(self._block)
 
@@ -77,19 +82,22 @@ class Announcements:
                 os.close(self._status)
 
     def _wait(self, fd: int) -> None:
+        while fd not in self._heed(None, fd):
+            pass
+        _read_one("--block-fd", fd)
+
+    def _heed(self, seconds: float | None, *others: int) -> dict[int, int]:
+        """Waits for signals, and for other descriptors; returns what can be read."""
         poll = select.poll()
-        for each in (fd, self._signals.fileno()):
+        for each in (*others, self._signals.fileno()):
             poll.register(each, select.POLLIN)
-        while True:
-            ready = dict(poll.poll())
-            for number in self._signals.take():
-                _heed(number)
-            if fd in ready:
-                _read_one("--block-fd", fd)
-                return
+        ready = dict(poll.poll(None if seconds is None else seconds * 1000))
+        for number in self._signals.take():
+            _obey(number)
+        return ready
 
 
-def _heed(number: int) -> None:
+def _obey(number: int) -> None:
     """Does what a signal does by default."""
     if number == signal.SIGTSTP:
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -142,19 +150,35 @@ def _read_one(option: str, fd: int) -> None:
         raise OSError(error.errno, f"cannot read from {option} {fd}: {error.strerror}") from None
 
 
-def _write_file(path: str, text: str) -> None:
-    """Writes a file so that no reader finds a part of it; to a pipe or a device as it is."""
+def _write_file(path: str, text: str, heed: Callable[[float], object]) -> None:
+    """Writes a file so that no reader finds a part of it; to a pipe or a device as it is. A link is followed by the kernel, which
+    refuses those of other users in folders such as /tmp (fs.protected_symlinks).
+
+    Args:
+        heed: waits for this many seconds, or for signals, which it heeds.
+    """
     try:
-        if os.path.lexists(path) and not os.path.isfile(path):
-            with open(path, "w") as file:
+        if os.path.islink(path) or (os.path.exists(path) and not os.path.isfile(path)):
+            with open(path, "w", opener=partial(_open, heed)) as file:
                 file.write(text)
             return
         import tempfile
 
-        place = os.path.realpath(path)
-        with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(place), prefix=".", delete=False) as part:
+        folder = os.path.dirname(path) or "."
+        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=".", delete=False) as part:
             part.write(text)
             os.fchmod(part.fileno(), 0o644)
-        os.replace(part.name, place)
+        os.replace(part.name, path)
     except OSError as error:
         raise OSError(error.errno, f"cannot write --pid-file {path}: {error.strerror}") from None
+
+
+def _open(heed: Callable[[float], object], path: str, flags: int) -> int:
+    """Opens a file. In an open(2) that waits for the reader of a pipe, signals would go unheeded."""
+    while True:
+        try:
+            return os.open(path, flags | os.O_NONBLOCK, 0o644)
+        except OSError as error:
+            if error.errno != errno.ENXIO or not stat.S_ISFIFO(os.stat(path).st_mode):
+                raise
+        heed(_NAP)

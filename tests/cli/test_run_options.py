@@ -314,6 +314,7 @@ TOO_LARGE = "9" * 5000
         "-e =",
         "--env-file /no/such",
         "--env-file /",
+        "--env-file /dev/zero",
         "--info-fd 99999",
         "--info-fd -1",
         "--info-fd x",

@@ -10,6 +10,7 @@ __all__ = ["add_environment_options", "environment_of"]
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BLANKS = " \t"
+_LARGEST_FILE = 8 << 20  # bytes: execve(2) takes 6 MiB of arguments and variables
 
 Variable = tuple[str, str | None]
 """A name and a value; None for a variable that the program is not to have."""
@@ -47,10 +48,12 @@ def _file(path: str) -> list[Variable]:
     """The variables of a file, as docker reads it: one a line, without quotes."""
     try:
         with open(path, "rb") as file:
-            text = os.fsdecode(file.read().removeprefix(b"\xef\xbb\xbf"))
+            data = file.read(_LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         raise argparse.ArgumentTypeError(f"{path!r} cannot be read: {getattr(error, 'strerror', error)}") from None
-    return list(_lines(path, text))
+    if len(data) > _LARGEST_FILE:
+        raise argparse.ArgumentTypeError(f"{path!r} has more than {_LARGEST_FILE >> 20} MiB, which no program can get")
+    return list(_lines(path, os.fsdecode(data.removeprefix(b"\xef\xbb\xbf"))))
 
 
 def _lines(path: str, text: str) -> Iterator[Variable]:

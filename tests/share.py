@@ -1,7 +1,7 @@
 """The part of the work that this run of the tests does, where others run at the same time on other Pythons.
 
-With KTHREADS_SHARE=1/3 it is the second of three: it runs each third of the `any_python` tests, and interrupts at each third
-instruction. Without it a run does all.
+With KTHREADS_SHARE=1/3 it is the second of three: it runs each third of the `any_python` tests, and interrupts at each third of
+the instructions at which CPython looks at signals. Without it a run does all, and interrupts at each instruction.
 """
 
 from __future__ import annotations

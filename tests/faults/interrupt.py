@@ -45,7 +45,7 @@ def at_every_opcode(
     prepare: Callable[[], Any] | None = None,
     check: Callable[..., Any] | None = None,
     visits: int = 2,
-    only_after_calls: bool = False,
+    only_after_calls: bool = SHARES > 1,
     share: tuple[int, int] = (SHARE, SHARES),
     spare: Iterable[FunctionType] = (),
     may_raise: tuple[type[BaseException], ...] = (),
@@ -70,7 +70,8 @@ def at_every_opcode(
         check: called after each run. When it raises, a note says where the interrupt was.
         visits: how often an instruction is interrupted at most. A loop comes by it many times in one run.
         only_after_calls: whether to leave out all instructions but those where CPython does look at signals: as a function
-            begins, after a call and as a loop goes round. For clean-up code, which has instructions that nothing covers.
+            begins, after a call and as a loop goes round. For clean-up code, which has instructions that nothing covers; and
+            where several runs share the work.
         share: k and n, to have an interrupt at each n-th instruction alone, from the k-th on.
         spare: functions that are left alone, with what they call. Say where you use it why it cannot be otherwise.
         may_raise: what else an interrupted run may raise.

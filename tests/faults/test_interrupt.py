@@ -11,7 +11,7 @@ import sys
 import interrupt
 import pytest
 
-at_every_opcode = functools.partial(interrupt.at_every_opcode, share=(0, 1))
+at_every_opcode = functools.partial(interrupt.at_every_opcode, share=(0, 1), only_after_calls=False)
 SELF = [sys.modules[__name__]]
 
 
@@ -140,7 +140,9 @@ def test_the_trace_function_of_before_is_restored():
 def test_shares_of_the_interrupts_make_up_the_whole():
     def interrupted(*share):
         logs = []
-        interrupt.at_every_opcode(straight, [straight], prepare=list, check=logs.append, share=share)
+        interrupt.at_every_opcode(
+            straight, [straight], prepare=list, check=logs.append, share=share, only_after_calls=False
+        )
         return logs[:-1]  # the last run has no interrupt
 
     assert sorted([*interrupted(0, 3), *interrupted(1, 3), *interrupted(2, 3)]) == sorted(interrupted(0, 1))

@@ -153,7 +153,7 @@ def test_descriptors_put_out_of_the_way_are_not_lost():
                 pass
         def check():
             assert os.listdir("/proc/self/fd") == before
-        count = at_every_opcode(start, [standard, descriptors], check=check)
+        count = at_every_opcode(start, [standard, descriptors], check=check, only_after_calls=False)
         os.write(out, str(count > 100).encode())
         os._exit(0)
     """

@@ -117,6 +117,9 @@ struct kt_thread {
      * stores it, too: it may ask for it before pthread_create has returned. Both store the same value. */
     _Atomic(uintptr_t) ident;
 
+    /* pthread_self() of the thread that is joining this one; 0 for none. That thread writes it. */
+    _Atomic(uintptr_t) joiner;
+
     /* The starter writes these before the thread runs; they are constant until its end. */
     uint64_t flags;
     int32_t backend;

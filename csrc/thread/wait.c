@@ -64,11 +64,18 @@ static int sleep_until_end(struct kt_thread *thread, kt__deadline deadline)
     return end.expected == 0 ? 0 : rc;
 }
 
+/* The joiner is forgotten before another thread may claim the thread, and store itself there. */
+static void end_join(struct kt_thread *thread, enum kt__claim claim)
+{
+    atomic_store(&thread->joiner, 0);
+    atomic_store(&thread->claim, claim);
+}
+
 static void give_up_join(void *argument)
 {
     struct kt_thread *thread = argument;
     end_wait(thread);
-    atomic_store(&thread->claim, KT_CLAIM_OWNER);
+    end_join(thread, KT_CLAIM_OWNER);
 }
 
 /* As wait_until, for a thread that the caller is joining. */
@@ -123,6 +130,15 @@ int kt_thread_wait(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
     return wait_with(wait_until, thread, timeout_ns, outcome);
 }
 
+/* Whether the thread is joining the calling one, which is joining it: neither would end. Each of the two has
+ * stored itself as a joiner before it looks. As these accesses are sequentially consistent, at least one sees
+ * the other. */
+static bool joins_self(struct kt_thread *thread)
+{
+    kt_thread *self = kt_thread_of((uintptr_t)pthread_self());
+    return self && atomic_load(&self->joiner) == thread->ident && !kt__ended(thread);
+}
+
 static int join_with(int (*until)(struct kt_thread *, kt__deadline), kt_thread *thread, int64_t timeout_ns,
                      kt_outcome *outcome)
 {
@@ -133,8 +149,9 @@ static int join_with(int (*until)(struct kt_thread *, kt__deadline), kt_thread *
     if (!atomic_compare_exchange_strong(&thread->claim, &owner, KT_CLAIM_JOINING)) {
         return -EINVAL;
     }
-    int rc = wait_with(until, thread, timeout_ns, outcome);
-    atomic_store(&thread->claim, rc == 0 ? KT_CLAIM_JOINED : KT_CLAIM_OWNER);
+    atomic_store(&thread->joiner, (uintptr_t)pthread_self());
+    int rc = joins_self(thread) ? -EDEADLK : wait_with(until, thread, timeout_ns, outcome);
+    end_join(thread, rc == 0 ? KT_CLAIM_JOINED : KT_CLAIM_OWNER);
     return rc;
 }
 

@@ -456,6 +456,55 @@ static void a_join_acts_on_a_request_that_came_before_it(void)
     }
 }
 
+struct pair {
+    kt_thread *threads[2];
+    atomic_int arrived, deadlocks;
+};
+
+/* Joins the other of a pair, and counts -EDEADLK. */
+static void *join_the_other(void *argument)
+{
+    struct pair *pair = argument;
+    int rc;
+    atomic_fetch_add(&pair->arrived, 1);
+    while (atomic_load(&pair->arrived) < 3) {
+        sched_yield();
+    }
+    kt_thread *other = pair->threads[pair->threads[0] == kt_thread_of((uintptr_t)pthread_self())];
+    while ((rc = kt_thread_join(other, -1, NULL)) == -EINTR) {
+    }
+    if (rc == -EDEADLK) {
+        atomic_fetch_add(&pair->deadlocks, 1);
+    } else {
+        CHECK(rc == 0);
+    }
+    return NULL;
+}
+
+static void threads_that_join_each_other_are_told(void)
+{
+    enum { ROUNDS = 100 };
+    for (const int *backend = backends(); *backend >= 0 && is_findable(*backend); backend++) {
+        for (int round = 0; round < ROUNDS; round++) {
+            struct pair pair = {0};
+            kt_spec spec = spec_for(*backend);
+            spec.options = round % 2 ? KT_OPTION_REUSE : 0;
+            for (int i = 0; i < 2; i++) {
+                pair.threads[i] = start_routine(&spec, join_the_other, &pair);
+            }
+            atomic_fetch_add(&pair.arrived, 1);
+            for (int i = 0; i < 2; i++) {
+                while (kt_thread_wait(pair.threads[i], -1, NULL) == -EINTR) {
+                }
+            }
+            for (int i = 0; i < 2; i++) {
+                kt_thread_free(pair.threads[i]);
+            }
+            CHECK(atomic_load(&pair.deadlocks) >= 1);
+        }
+    }
+}
+
 static void a_pool_takes_no_spec_that_is_for_one_thread(void)
 {
     static char stack[1 << 20];
@@ -490,6 +539,7 @@ int main(void)
     RUN(one_of_many_threads_detaches_a_thread);
     RUN(a_join_that_is_cancelled_leaves_the_thread_to_be_joined);
     RUN(a_join_acts_on_a_request_that_came_before_it);
+    RUN(threads_that_join_each_other_are_told);
     RUN(a_pool_takes_no_spec_that_is_for_one_thread);
     return 0;
 }

@@ -130,7 +130,7 @@ typedef struct kt_outcome {
 int kt_thread_wait(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome);
 
 /* As kt_thread_wait, and claims the thread: -EINVAL when it was joined before or another thread is joining
- * it. The handle stays valid until kt_thread_free. */
+ * it; -EDEADLK also when it is joining the calling thread. The handle stays valid until kt_thread_free. */
 int kt_thread_join(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome);
 
 /* As kt_thread_join, and a point of cancellation, as pthread_join(3) is: when the calling thread is cancelled

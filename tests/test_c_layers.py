@@ -62,8 +62,13 @@ def symbols_of(made: Path) -> tuple[set[str], set[str]]:
 
 
 def calls_among(symbols: dict[str, tuple[set[str], set[str]]]) -> dict[str, set[str]]:
-    """The files whose names each file takes."""
-    owner = {name: file for file, (defined, _) in symbols.items() for name in defined}
+    """The files whose names each file takes. Those of functions of libc, which preload/ takes the place of, are libc's."""
+    owner = {
+        name: file
+        for file, (defined, _) in symbols.items()
+        for name in defined
+        if not (file.startswith("preload/") and name.startswith(("pthread_", "thrd_")))
+    }
     return {file: {owner[name] for name in taken if name in owner} - {file} for file, (_, taken) in symbols.items()}
 
 

@@ -2,3 +2,4 @@
 #include "python/python.h"
 #include "lab/lab.h"
 #include "bench/bench.h"
+#include "preload/statistics.h"

@@ -56,6 +56,7 @@ static void fill_in(struct kt_thread *thread, const kt_spec *spec, const kt_call
                           spec->options & KT_OPTION_DETACHED ? KT_CLAIM_JOINED : KT_CLAIM_OWNER,
                           memory_order_relaxed);
     atomic_store_explicit(&thread->joiner, 0, memory_order_relaxed);
+    atomic_store_explicit(&thread->cancelled, false, memory_order_relaxed);
     atomic_store_explicit(&thread->starting, true, memory_order_relaxed);
     atomic_store_explicit(&thread->setup, needs_setup(spec) ? KT_SETUP_PENDING : 0, memory_order_relaxed);
 }

@@ -119,6 +119,7 @@ struct kt_thread {
 
     /* pthread_self() of the thread that is joining this one; 0 for none. That thread writes it. */
     _Atomic(uintptr_t) joiner;
+    _Atomic(bool) cancelled; /* set by any thread before it cancels this one: a join of this one's may end */
 
     /* The starter writes these before the thread runs; they are constant until its end. */
     uint64_t flags;

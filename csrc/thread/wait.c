@@ -136,7 +136,8 @@ int kt_thread_wait(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome)
 static bool joins_self(struct kt_thread *thread)
 {
     kt_thread *self = kt_thread_of((uintptr_t)pthread_self());
-    return self && atomic_load(&self->joiner) == thread->ident && !kt__ended(thread);
+    return self && atomic_load(&self->joiner) == thread->ident && !atomic_load(&thread->cancelled) &&
+           !kt__ended(thread);
 }
 
 static int join_with(int (*until)(struct kt_thread *, kt__deadline), kt_thread *thread, int64_t timeout_ns,
@@ -241,6 +242,15 @@ void kt_thread_free(kt_thread *thread)
     atomic_store(&thread->claim, KT_CLAIM_DETACHED);
     kt__park_or_abandon(thread);
     kt__unlock();
+}
+
+int kt_thread_cancel(kt_thread *thread)
+{
+    if (kt__ended(thread)) {
+        return -ESRCH;
+    }
+    atomic_store(&thread->cancelled, true);
+    return -pthread_cancel((pthread_t)thread->ident);
 }
 
 int kt_thread_detach(kt_thread *thread)

@@ -458,7 +458,7 @@ static void a_join_acts_on_a_request_that_came_before_it(void)
 
 struct pair {
     kt_thread *threads[2];
-    atomic_int arrived, deadlocks;
+    atomic_int arrived, deadlocks, is_joined;
 };
 
 /* Joins the other of a pair, and counts -EDEADLK. */
@@ -505,6 +505,39 @@ static void threads_that_join_each_other_are_told(void)
     }
 }
 
+static void *cancel_and_join(void *argument)
+{
+    struct pair *pair = argument;
+    wait_at(&pair->is_joined);
+    kt_thread *joiner = pair->threads[1];
+    CHECK(kt_thread_cancel(joiner) == 0);
+    CHECK(exit_value(joiner) == PTHREAD_CANCELED);
+    return NULL;
+}
+
+static void *join_first(void *argument)
+{
+    struct pair *pair = argument;
+    wait_at(&pair->arrived);
+    return join_it(pair->threads[0]);
+}
+
+static void a_thread_may_join_its_joiner_when_it_has_cancelled_it(void)
+{
+    for (const int *backend = backends(); *backend >= 0 && joins_can_be_cancelled(); backend++) {
+        struct pair pair = {0};
+        kt_spec spec = spec_for(*backend);
+        pair.threads[1] = start_routine(&spec, join_first, &pair);
+        pair.threads[0] = start_routine(&spec, cancel_and_join, &pair);
+        atomic_store(&pair.arrived, 1);
+        await_joiner(pair.threads[0]);
+        atomic_store(&pair.is_joined, 1);
+        while (kt_thread_wait(pair.threads[0], -1, NULL) == -EINTR) {
+        }
+        kt_thread_free(pair.threads[0]);
+    }
+}
+
 static void a_pool_takes_no_spec_that_is_for_one_thread(void)
 {
     static char stack[1 << 20];
@@ -540,6 +573,7 @@ int main(void)
     RUN(a_join_that_is_cancelled_leaves_the_thread_to_be_joined);
     RUN(a_join_acts_on_a_request_that_came_before_it);
     RUN(threads_that_join_each_other_are_told);
+    RUN(a_thread_may_join_its_joiner_when_it_has_cancelled_it);
     RUN(a_pool_takes_no_spec_that_is_for_one_thread);
     return 0;
 }

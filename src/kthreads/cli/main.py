@@ -18,6 +18,7 @@ COMMANDS = {
     "bench": ("kthreads.cli.bench", "measure threads, regions and tasks beside their peers"),
     "explain": ("kthreads.cli.explain", "explain flags of clone, and why the kernel would refuse them"),
     "lab": ("kthreads.cli.lab", "show what a flag of clone does, by an experiment"),
+    "exec": ("kthreads.cli.exec", "run a program with its threads made by clone"),
     "unshare": ("kthreads.cli.unshare", "run a program in namespaces of its own"),
     "nsenter": ("kthreads.cli.nsenter", "run a program in the namespaces of another process"),
     "run": ("kthreads.cli.run", "run a program in a small container"),

@@ -137,6 +137,10 @@ int kt_thread_join(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome);
  * while it waits, the other thread stays as it was. */
 int kt_thread_join_cancellable(kt_thread *thread, int64_t timeout_ns, kt_outcome *outcome);
 
+/* Cancels the thread, as pthread_cancel(3) does. After pthread_cancel itself a join may say -EDEADLK of a
+ * cancelled thread that was joining the caller. -ESRCH for a thread that has ended. */
+int kt_thread_cancel(kt_thread *thread);
+
 /* Waits until one of `count` threads has ended, and returns its index. -EINVAL when `count` is 0. */
 int kt_thread_wait_any(kt_thread *const *threads, size_t count, int64_t timeout_ns);
 

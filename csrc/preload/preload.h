@@ -23,6 +23,7 @@ struct kt__next {
     int (*detach)(pthread_t);
     int (*cancel)(pthread_t);
     int (*getattr)(pthread_t, pthread_attr_t *);
+    void (*exit)(void *);
 };
 
 /* From the environment: KTHREADS_EXEC_BACKEND is clone, clone3 or pthread; KTHREADS_EXEC_REUSE is 1 for

@@ -23,6 +23,7 @@ static void find_next(struct kt__next *next)
     *(void **)&next->clockjoin = dlsym(RTLD_NEXT, "pthread_clockjoin_np");
     *(void **)&next->detach = dlsym(RTLD_NEXT, "pthread_detach");
     *(void **)&next->cancel = dlsym(RTLD_NEXT, "pthread_cancel");
+    *(void **)&next->exit = dlsym(RTLD_NEXT, "pthread_exit");
     *(void **)&next->getattr = dlsym(RTLD_NEXT, "pthread_getattr_np");
 }
 

@@ -10,7 +10,7 @@ from ways import PROGRAMS, WAYS, environment
 
 pytestmark = pytest.mark.any_python
 
-SOURCES = ("joins", "attributes", "surroundings")
+SOURCES = ("joins", "attributes", "surroundings", "large_tls")
 CASES = [
     (source, name)
     for source in SOURCES

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,32 +46,46 @@ def _start(path: str, words: list[str], environment: dict[str, str]) -> subproce
         return subprocess.Popen(["/bin/sh", path, *words[1:]], env=environment, close_fds=False)
 
 
-@contextlib.contextmanager
-def _signals(child: list[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Signals end the program, and this command after it. A handler, unlike SIG_IGN, is not inherited."""
+class _Signals:
+    """Passes signals on to a program, as a context manager. Those of the terminal the program gets by itself.
 
-    def pass_on(number: int, _: object) -> None:
-        for process in child:
+    A handler, unlike SIG_IGN, is not inherited by the program.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+
+    def __enter__(self) -> _Signals:
+        self._before: dict[int, Any] = {number: signal.signal(number, self._pass_on) for number in _PASSED_ON}
+        self._before |= {number: signal.signal(number, self._leave) for number in _OF_THE_TERMINAL}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def pass_on_to(self, process: subprocess.Popen[bytes]) -> None:
+        """Names the program, which gets the signals that have come since it began, too."""
+        self._process = process
+        for number in self._early:
             process.send_signal(number)
 
-    def leave(number: int, _: object) -> None:
-        """The program has the signal, too."""
+    def _pass_on(self, number: int, _: object) -> None:
+        if self._process is None:
+            self._early.append(number)
+        else:
+            self._process.send_signal(number)
 
-    handlers = dict.fromkeys(_PASSED_ON, pass_on) | dict.fromkeys(_OF_THE_TERMINAL, leave)
-    before: dict[int, Any] = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def _leave(self, number: int, _: object) -> None:
+        """Does nothing: the terminal has sent the signal to the program, too."""
 
 
 def _run_to_end(path: str, words: list[str], environment: dict[str, str]) -> Ended:
-    children: list[subprocess.Popen[bytes]] = []
-    with _signals(children):
+    with _Signals() as signals:
         begin = time.monotonic_ns()
         process = _start(path, words, environment)
-        children.append(process)
+        signals.pass_on_to(process)
         _, wait_status = os.waitpid(process.pid, 0)
         process.returncode = status_of(wait_status)
         return Ended(process.returncode, begin, time.monotonic_ns())
@@ -122,18 +134,21 @@ def _with_statistics(path: str, options: argparse.Namespace, threads: Threads) -
         return ended.status
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run_checked(options: argparse.Namespace) -> int:
+    path = program_file.find(options.program[0])
+    program_file.check(path)
     threads = Threads(options.backend, options.reuse, not options.no_children)
+    if not (options.stats or options.trace or options.json):
+        execute(NAME, Program(path, options.program, threads.environment(os.environ)))
+    return end_like(_with_statistics(path, options, threads))
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
-        path = program_file.find(options.program[0])
-        program_file.check(path)
-        if options.stats or options.trace or options.json:
-            return end_like(_with_statistics(path, options, threads))
-        environment = threads.environment(os.environ)
+        return _run_checked(options)
     except ProgramError as error:
         complain(NAME, error)
         return error.status
-    execute(NAME, Program(path, options.program, environment))
 
 
 def add_arguments(parser: Parser) -> None:

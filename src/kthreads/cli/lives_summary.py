@@ -26,7 +26,7 @@ class Summary:
         recorded: of how many the rest tells.
         processes: how many processes made threads.
         joined, detached, reused, refused: how many.
-        most_alive: how many ran at once, in one process.
+        most_alive: how many there were at once, in one process.
         flags: how many were made with which flags of clone.
         handed: how many were left to libc, by the reason.
         stacks: how many have a stack of which size in bytes.
@@ -86,11 +86,11 @@ def _quantiles(times: list[int]) -> tuple[float, float] | None:
 
 
 def most_alive(lives: Iterable[Life]) -> int:
-    """How many threads of one process ran at once, by their own times of begin and end."""
+    """How many threads of one process there were at once, from the call that makes a thread to its end."""
     changes: dict[int, list[tuple[int, int]]] = {}
     for life in lives:
         if life.begin_ns:
-            changes.setdefault(life.image, []).append((life.begin_ns, 1))
+            changes.setdefault(life.image, []).append((life.create_ns, 1))
             if life.end_ns:
                 changes[life.image].append((life.end_ns, -1))
     most = 0

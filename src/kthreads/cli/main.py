@@ -19,6 +19,7 @@ COMMANDS = {
     "explain": ("kthreads.cli.explain", "explain flags of clone, and why the kernel would refuse them"),
     "lab": ("kthreads.cli.lab", "show what a flag of clone does, by an experiment"),
     "exec": ("kthreads.cli.exec", "run a program with its threads made by clone"),
+    "compare": ("kthreads.cli.compare", "run a program on libc's threads and on ours, and say what differs"),
     "unshare": ("kthreads.cli.unshare", "run a program in namespaces of its own"),
     "nsenter": ("kthreads.cli.nsenter", "run a program in the namespaces of another process"),
     "run": ("kthreads.cli.run", "run a program in a small container"),

@@ -161,7 +161,9 @@ def test_redis_serves_by_threads(way, tmp_path):
             if re.search("Ready to accept connections", line):
                 break
         with socket.create_connection(("127.0.0.1", port)) as client:
-            client.sendall(b"SET a 1\r\n" + b"INCR a\r\n" * 1000 + b"SHUTDOWN NOSAVE\r\n")
-            answer = b"".join(iter(lambda: client.recv(65536), b""))
-        assert answer.endswith(b":1001\r\n")
+            client.sendall(b"SET a 1\r\n" + b"INCR a\r\n" * 1000)
+            answer = b""
+            while not answer.endswith(b":1001\r\n"):
+                answer += client.recv(65536)
+            client.sendall(b"SHUTDOWN NOSAVE\r\n")
         assert redis.wait(timeout=30) == 0

@@ -18,6 +18,7 @@ COMMANDS = {
     "bench": ("kthreads.cli.bench", "measure threads, regions and tasks beside their peers"),
     "explain": ("kthreads.cli.explain", "explain flags of clone, and why the kernel would refuse them"),
     "lab": ("kthreads.cli.lab", "show what a flag of clone does, by an experiment"),
+    "config": ("kthreads.cli.config", "print what a compiler needs for a C or C++ program that uses kthreads"),
     "exec": ("kthreads.cli.exec", "run a program with its threads made by clone"),
     "compare": ("kthreads.cli.compare", "run a program on libc's threads and on ours, and say what differs"),
     "unshare": ("kthreads.cli.unshare", "run a program in namespaces of its own"),

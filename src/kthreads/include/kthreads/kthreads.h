@@ -9,8 +9,16 @@
 extern "C" {
 #endif
 
+#ifdef KT_EXPORT /* only where libkthreads.so is built */
+#pragma GCC visibility push(default)
+#endif
+
 #include "api.h"
 #include "process.h"
+
+#ifdef KT_EXPORT
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }

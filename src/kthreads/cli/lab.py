@@ -15,6 +15,9 @@ from kthreads.lab import EXPERIMENTS, Outcome
 
 __all__ = ["add_arguments"]
 
+TITLES = {"EXIT_SIGNAL": "the exit signal", "TWO_LIBRARIES": "the same program, two thread libraries"}
+"""Of experiments that are not about one flag."""
+
 
 def _name(word: str) -> str:
     return word.upper().removeprefix("CLONE_").replace("-", "_").replace(" ", "_")
@@ -26,7 +29,7 @@ def _all_names() -> list[str]:
 
 
 def _print(console: Console, outcome: Outcome) -> None:
-    title = "the exit signal" if outcome.name == "EXIT_SIGNAL" else f"CLONE_{outcome.name}"
+    title = TITLES.get(outcome.name, f"CLONE_{outcome.name}")
     console.print(f"[bold]{title}[/bold]  {outcome.question}", highlight=False)
     for variant in outcome.variants:
         console.print(f"  {variant.heading}: clone3({text(variant.flags, variant.exit_signal)})", highlight=False)

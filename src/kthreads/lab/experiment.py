@@ -88,6 +88,8 @@ class Experiment(NamedTuple):
     question: str
     variants: tuple[Variant, ...]
     body: Body
+    reason: str = ""
+    """Why the flag has the effect that the experiment shows."""
 
     def __call__(self) -> Outcome:
         seen: list[Mapping[str, object]] = []
@@ -99,8 +101,7 @@ class Experiment(NamedTuple):
         except Missing as why:
             missing = str(why)
         rows = () if missing else tuple(Row(what, tuple(str(column[what]) for column in seen)) for what in seen[0])
-        fact = EXIT_SIGNAL if self.name == EXIT else FACTS[CloneFlags[self.name]]
-        return Outcome(self.name, self.question, self.variants, rows, fact.why, missing)
+        return Outcome(self.name, self.question, self.variants, rows, self.reason, missing)
 
 
 EXPERIMENTS: dict[str, Experiment] = {}
@@ -127,11 +128,22 @@ def experiment(
     return of_variants(flag.name, question, variants)
 
 
-def of_variants(name: str, question: str, variants: Sequence[Variant]) -> Callable[[Body], Experiment]:
-    """As `experiment`, for variants that differ in something other than one flag."""
+def of_variants(
+    name: str, question: str, variants: Sequence[Variant], *, reason: str | None = None
+) -> Callable[[Body], Experiment]:
+    """As `experiment`, for variants that differ in something other than one flag.
+
+    Args:
+        name: of the experiment: of a flag, `EXIT`, or with a reason any.
+        question: as for `experiment`.
+        variants: the columns of the outcome.
+        reason: why it is so; None for what is known of the flag.
+    """
+    if reason is None:
+        reason = (EXIT_SIGNAL if name == EXIT else FACTS[CloneFlags[name]]).why
 
     def enter(body: Body) -> Experiment:
-        made = EXPERIMENTS[name] = Experiment(name, question, tuple(variants), body)
+        made = EXPERIMENTS[name] = Experiment(name, question, tuple(variants), body, reason)
         return made
 
     return enter

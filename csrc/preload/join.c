@@ -168,8 +168,8 @@ KT_INTERPOSED int pthread_detach(pthread_t ident)
     kt_thread *thread = kt_thread_of(ident);
     kt_life *life = kt__life_of(ident);
     int rc = thread ? -kt_thread_detach(thread) : kt__preload()->next.detach(ident);
-    if (rc == 0 && life) {
-        life->detached = 1;
+    if (rc == 0) {
+        kt__life_detached(ident, life);
     }
     errno = error;
     return rc;

@@ -18,10 +18,13 @@ static uint32_t image;
 enum { PLACES_BITS = 16 };
 static _Atomic(uint32_t) places[1 << PLACES_BITS];
 
-static _Atomic(uint32_t) *place_of(uintptr_t ident)
+/* The idents of threads that were detached before they began. */
+static _Atomic(uintptr_t) detached_early[1 << PLACES_BITS];
+
+static size_t place_of(uintptr_t ident)
 {
     const uint64_t golden_ratio = 0x9e3779b97f4a7c15;
-    return &places[(uint64_t)ident * golden_ratio >> (64 - PLACES_BITS)];
+    return (size_t)((uint64_t)ident * golden_ratio >> (64 - PLACES_BITS));
 }
 
 static kt_life *life_at(uint32_t number)
@@ -79,13 +82,37 @@ kt_life *kt__life_new(kt_routine routine, void *argument)
 
 kt_life *kt__life_of(pthread_t ident)
 {
-    /* Acquire: the life's ident was stored before. */
-    uint32_t number = statistics ? atomic_load_explicit(place_of(ident), memory_order_acquire) : 0;
+    uint32_t number = statistics ? atomic_load(&places[place_of(ident)]) : 0;
     kt_life *life = number ? life_at(number - 1) : NULL;
+    if (!life || life->ident != ident || life->image != image) {
+        return NULL;
+    }
     /* A thread that begins on the stack of an ended one has its ident, and perhaps has not stored its own
      * life yet. */
-    return life && life->ident == ident && life->image == image && !life->joined_ns && !life->detached ? life
-                                                                                                       : NULL;
+    return life->joined_ns || life->detached ? NULL : life;
+}
+
+static void take_early_detachment(kt_life *life)
+{
+    uintptr_t ident = life->ident;
+    if (atomic_compare_exchange_strong(&detached_early[place_of(ident)], &ident, 0)) {
+        life->detached = 1;
+    }
+}
+
+/* The thread stores its place and then looks for a detachment; this stores the detachment and then looks for
+ * the place. As these accesses are sequentially consistent, at least one sees the other. */
+void kt__life_detached(pthread_t ident, kt_life *life)
+{
+    if (!life && statistics) {
+        atomic_store(&detached_early[place_of(ident)], ident);
+        life = kt__life_of(ident);
+        if (life) {
+            take_early_detachment(life);
+        }
+    } else if (life) {
+        life->detached = 1;
+    }
 }
 
 static void begin_life(kt_life *life)
@@ -98,7 +125,8 @@ static void begin_life(kt_life *life)
         life->flags = kt_thread_flags(thread);
         life->reused = (uint8_t)kt_thread_reused(thread);
     }
-    atomic_store_explicit(place_of(life->ident), (uint32_t)(life - life_at(0)) + 1, memory_order_release);
+    atomic_store(&places[place_of(life->ident)], (uint32_t)(life - life_at(0)) + 1);
+    take_early_detachment(life);
 }
 
 /* A thread that has forked ends its life in the parent alone. */

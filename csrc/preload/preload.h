@@ -52,6 +52,9 @@ void *kt__life_lead(void *life);
 /* The life of a thread that has begun, and was neither joined nor detached, or NULL. */
 kt_life *kt__life_of(pthread_t ident);
 
+/* Notes that the thread was detached; `life` is what kt__life_of has returned before. */
+void kt__life_detached(pthread_t ident, kt_life *life);
+
 /* attributes.c: a spec with the memory that it points to. */
 struct kt__wanted {
     kt_spec spec;

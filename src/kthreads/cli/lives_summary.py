@@ -131,7 +131,7 @@ def table_of(summary: Summary) -> Table:
     table.add_row("end to join, p50, p99", _times(summary.join_ns))
     table.add_row("stacks", ", ".join(f"{count:,} of {_size(size)}" for size, count in summary.stacks.items()))
     for flags, count in summary.flags.items():
-        table.add_row("made by", f"{count:,} by {flags}")
+        table.add_row("made by", f"{count:,} by {flags.replace('|', ' ')}")
     for reason, count in summary.handed.items():
         table.add_row("left to libc", f"{count:,}: {reason}")
     return table

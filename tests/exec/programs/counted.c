@@ -1,5 +1,6 @@
 /* Makes, joins and detaches threads, as many of each as the words say: joined, detached, cancelled, exiting,
- * and refused. With a last word, executes the program of that name afterwards. */
+ * and refused. Half of the detached threads are so from their start. With a last word, executes the program
+ * of that name afterwards. */
 #include "cases.h"
 
 static void *exiting(void *argument)
@@ -21,7 +22,11 @@ static void make_detached(int count)
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     for (int i = 0; i < count; i++) {
-        make(&attributes, end_detached, NULL);
+        if (i % 2) {
+            make(&attributes, end_detached, NULL);
+        } else {
+            CHECK(pthread_detach(make(NULL, end_detached, NULL)) == 0);
+        }
     }
     while (atomic_load(&detached_ended) < count) {
         sched_yield();

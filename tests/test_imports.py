@@ -18,7 +18,7 @@ import kthreads
 
 PACKAGE = Path(kthreads.__file__).parent
 # What people run and what that uses, and what few programs use.
-FOR_SOME = ("bench", "cli", "demo", "integrations", "lab", "libraries", "own_cgroup")
+FOR_SOME = ("bench", "cli", "demo", "integrations", "lab", "libraries", "own_cgroup", "programs")
 MODULES = sorted(
     "kthreads." + path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
     for path in PACKAGE.rglob("*.py")

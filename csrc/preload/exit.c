@@ -3,8 +3,6 @@
 #define _GNU_SOURCE
 #include "preload/preload.h"
 
-#include <threads.h>
-
 KT_INTERPOSED void pthread_exit(void *value)
 {
     const struct kt__preload *preload = kt__preload();

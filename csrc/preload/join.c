@@ -4,9 +4,6 @@
 
 #include "thread/thread.h"
 
-#include <errno.h>
-#include <threads.h>
-
 /* The thread that is joining the main thread, which is libc's; 0 for none. */
 static _Atomic(pthread_t) main_joiner;
 
@@ -184,11 +181,6 @@ KT_INTERPOSED int pthread_cancel(pthread_t ident)
     return kt__preload()->next.cancel(ident);
 }
 
-static int c11_result(int rc)
-{
-    return rc == 0 ? thrd_success : rc == ENOMEM ? thrd_nomem : thrd_error;
-}
-
 KT_INTERPOSED int thrd_join(thrd_t ident, int *value)
 {
     void *result;
@@ -196,10 +188,10 @@ KT_INTERPOSED int thrd_join(thrd_t ident, int *value)
     if (rc == 0 && value) {
         *value = (int)(uintptr_t)result;
     }
-    return c11_result(rc);
+    return kt__c11_result(rc);
 }
 
 KT_INTERPOSED int thrd_detach(thrd_t ident)
 {
-    return c11_result(pthread_detach(ident));
+    return kt__c11_result(pthread_detach(ident));
 }

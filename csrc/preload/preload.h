@@ -3,9 +3,11 @@
 #ifndef KT_PRELOAD_H
 #define KT_PRELOAD_H
 
+#include <errno.h>
 #include <kthreads/kthreads.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <threads.h>
 #include <time.h>
 
 #include "preload/statistics.h"
@@ -65,5 +67,11 @@ struct kt__wanted {
 /* Translates attributes, or libc's default attributes for NULL. Returns why the engine cannot make such a
  * thread, or KT_HANDED_NOT. The spec points into *wanted. */
 enum kt_handed kt__wanted_by(const pthread_attr_t *attributes, struct kt__wanted *wanted);
+
+/* What C11's functions return for a result of pthread's. */
+static inline int kt__c11_result(int rc)
+{
+    return rc == 0 ? thrd_success : rc == ENOMEM ? thrd_nomem : thrd_error;
+}
 
 #endif

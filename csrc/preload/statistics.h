@@ -16,7 +16,8 @@ enum kt_handed {
     KT_HANDED_LIBC = 2,           /* the engine does not understand this libc */
     KT_HANDED_DETACHED_STACK = 3, /* detached, on the caller's stack: its owner cannot know when it is free */
     KT_HANDED_SMALL_STACK = 4,    /* the caller's stack has no room for the thread's descriptor */
-    KT_HANDED_CPUS = 5            /* an affinity with a CPU beyond KT_PRELOAD_CPUS */
+    KT_HANDED_CPUS = 5,           /* an affinity with a CPU beyond KT_PRELOAD_CPUS */
+    KT_HANDED_UNCHECKED = 6 /* the engine could not check this libc, as the program has used up all keys */
 };
 
 enum { KT_PRELOAD_CPUS = 1024 };

@@ -39,6 +39,7 @@ static void fill_in(struct kt_thread *thread, const kt_spec *spec, const kt_call
     thread->backend = spec->backend;
     thread->options = reusable(spec) ? spec->options : spec->options & ~(uint32_t)KT_OPTION_REUSE;
     thread->stack_size = spec->stack_size ? spec->stack_size : KT_STACK_DEFAULT;
+    thread->guard_size = spec->guard_size;
     thread->nice = spec->nice;
     thread->policy = spec->policy;
     thread->priority = spec->priority;

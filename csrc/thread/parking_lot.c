@@ -146,11 +146,12 @@ void kt__thread_leaving(struct kt_thread *thread)
 
 bool kt__await_run(struct kt_thread *thread)
 {
-    if (thread->retired || !kt__thread_reset(thread)) {
+    int64_t timeout_ns = atomic_load_explicit(&park_timeout_ns, memory_order_relaxed);
+    if (thread->retired || timeout_ns == 0 || !kt__thread_reset(thread)) {
         return false;
     }
     end_run(thread, KT_RUN_ENDED);
-    kt__deadline deadline = kt__deadline_after(atomic_load_explicit(&park_timeout_ns, memory_order_relaxed));
+    kt__deadline deadline = kt__deadline_after(timeout_ns);
     for (;;) {
         uint32_t run = atomic_load_explicit(&thread->run, memory_order_acquire);
         if (run == KT_RUN_DISMISSED) {

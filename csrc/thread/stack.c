@@ -234,11 +234,6 @@ int kt__stack_borrow(void *low, size_t size, struct kt__stack **out)
     return 0;
 }
 
-size_t kt__stack_guard(const struct kt__stack *stack)
-{
-    return stack->slab ? stack->slab->class->guard : 0;
-}
-
 char *kt__stack_altstack(const struct kt__stack *stack)
 {
     return stack->low + stack->size;

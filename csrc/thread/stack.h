@@ -35,9 +35,6 @@ int kt__stack_borrow(void *low, size_t size, struct kt__stack **stack);
 
 void kt__stack_give(struct kt__stack *stack);
 
-/* The bytes below the stack that nobody can access. */
-size_t kt__stack_guard(const struct kt__stack *stack);
-
 /* The KT_ALTSTACK_SIZE bytes above the stack, which belong to it unless it is the caller's memory. */
 char *kt__stack_altstack(const struct kt__stack *stack);
 

@@ -126,6 +126,7 @@ struct kt_thread {
     int32_t backend;
     uint32_t options;
     size_t stack_size; /* usable bytes, as requested */
+    size_t guard_size; /* as requested; the guard may be larger */
     int32_t nice;
     int32_t policy, priority;
     uint32_t cpus_size;

@@ -74,9 +74,14 @@ def test_with_backend_pthread_libc_makes_all_threads(told, counted):
             "detached, on a stack of the program's own",
         ),
         (
-            "large_tls",
+            "at_first",
             "the_smallest_stack_of_the_creator_that_libc_takes_is_enough",
             "a stack of the program's own without room for libc's data",
+        ),
+        (
+            "at_first",
+            "a_program_that_has_used_up_all_keys_makes_threads",
+            "the engine could not check this libc: the keys of the program, or memory, were used up",
         ),
         ("attributes", "a_mask_of_more_than_1024_cpus_is_heeded", "an affinity with CPUs beyond 1024"),
     ],
@@ -89,6 +94,13 @@ def test_what_the_engine_cannot_do_is_left_to_libc_and_counted(source, case, rea
 
 def test_threads_that_are_alive_at_once_are_counted(told, build):
     assert told(build("surroundings.c"), "many_threads_are_alive_at_once")["summary"]["most_alive"] >= 300
+
+
+def test_threads_of_a_forked_child_are_its_own(told, build):
+    told_of = told(build("surroundings.c"), "a_child_has_the_threads_of_its_own_alone")
+    assert told_of["summary"]["processes"] == 2
+    assert told_of["summary"]["joined"] == 16
+    assert len({life["image"] for life in told_of["lives"]}) == 2
 
 
 def test_programs_that_the_program_executes_have_such_threads_unless_told_otherwise(told, counted):

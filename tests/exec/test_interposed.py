@@ -10,7 +10,7 @@ from ways import PROGRAMS, WAYS, environment
 
 pytestmark = pytest.mark.any_python
 
-SOURCES = ("joins", "attributes", "surroundings", "large_tls")
+SOURCES = ("joins", "attributes", "surroundings", "at_first")
 CASES = [
     (source, name)
     for source in SOURCES

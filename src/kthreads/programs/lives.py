@@ -19,6 +19,7 @@ HANDED = {
     lib.KT_HANDED_LIBC: "the engine does not understand this libc",
     lib.KT_HANDED_DETACHED_STACK: "detached, on a stack of the program's own",
     lib.KT_HANDED_SMALL_STACK: "a stack of the program's own without room for libc's data",
+    lib.KT_HANDED_UNCHECKED: "the engine could not check this libc: the keys of the program, or memory, were used up",
     lib.KT_HANDED_CPUS: f"an affinity with CPUs beyond {lib.KT_PRELOAD_CPUS}",
 }
 """Why a thread was left to libc, by `Life.handed`."""

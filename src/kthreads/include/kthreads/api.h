@@ -187,7 +187,8 @@ void kt_usage_now(kt_usage *usage);
  * kernel. */
 void kt_trim(void);
 
-/* Sets how long a parked thread waits for its next run before it ends. The default is 2 s. */
+/* Sets how long a parked thread waits for its next run before it ends. The default is 2 s. With 0 threads are
+ * not parked. */
 void kt_park_timeout(int64_t ns);
 
 /* ---- Pools ----------------------------------------------------------------------------------- */

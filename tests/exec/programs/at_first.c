@@ -1,6 +1,7 @@
-/* A program whose thread-local variables are large. */
+/* What matters before a program's first thread. Its thread-local variables are large. */
 #include "cases.h"
 
+#include <limits.h>
 #include <sys/mman.h>
 
 enum { STACK = 512 << 10 };
@@ -26,8 +27,23 @@ static void the_smallest_stack_of_the_creator_that_libc_takes_is_enough(void)
     CHECK(joined(make(&attributes, same, stack)) == stack);
 }
 
+static void a_program_that_has_used_up_all_keys_makes_threads(void)
+{
+    pthread_key_t keys[PTHREAD_KEYS_MAX];
+    int count = 0;
+    while (count < PTHREAD_KEYS_MAX && pthread_key_create(&keys[count], NULL) == 0) {
+        count++;
+    }
+    CHECK(joined(make(NULL, same, &count)) == &count);
+    while (count > 0) {
+        CHECK(pthread_key_delete(keys[--count]) == 0);
+    }
+    CHECK(joined(make(NULL, same, &count)) == &count);
+}
+
 static const struct named_case cases[] = {
     CASE(the_smallest_stack_of_the_creator_that_libc_takes_is_enough),
+    CASE(a_program_that_has_used_up_all_keys_makes_threads),
 };
 
 MAIN(cases)

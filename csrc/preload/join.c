@@ -82,6 +82,9 @@ static int join_engines(kt_thread *thread, void **value, clockid_t clock, const 
     if (joins_main(thread) && pthread_self() == kt__preload()->main_thread) {
         return EDEADLK;
     }
+    if (atomic_load(&thread->claim) == KT_CLAIM_PARKED) {
+        return ESRCH; /* it was joined before, and libc says so then */
+    }
     do {
         rc = kt_thread_join_cancellable(thread, left_until(clock, end), &outcome);
     } while (rc == -EINTR);

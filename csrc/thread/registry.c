@@ -100,6 +100,8 @@ void kt__thread_recycle(struct kt_thread *thread)
         thread->linked = false;
     }
     if (thread->descriptor) {
+        /* As libc does after a join: a function that still gets the ident says ESRCH. */
+        *kt__descriptor_tid(&kt__libc, thread->descriptor) = -1;
         kt__descriptor_drop(&kt__libc, thread->descriptor);
     }
     thread->ident = 0; /* kt_thread_of finds it no more */

@@ -101,6 +101,13 @@ static void the_main_thread_cannot_join_a_thread_that_joins_it(void)
     CHECK(joined(thread) == PTHREAD_CANCELED);
 }
 
+static void a_thread_that_was_joined_is_not_there(void)
+{
+    pthread_t thread = make(NULL, same, NULL);
+    joined(thread);
+    CHECK(pthread_join(thread, NULL) == ESRCH);
+}
+
 static void a_second_joiner_is_refused(void)
 {
     atomic_int gate = 0;
@@ -247,6 +254,7 @@ static const struct named_case cases[] = {
     CASE(threads_that_join_each_other_are_told),
     CASE(a_thread_that_the_main_thread_joins_cannot_join_it),
     CASE(the_main_thread_cannot_join_a_thread_that_joins_it),
+    CASE(a_thread_that_was_joined_is_not_there),
     CASE(a_second_joiner_is_refused),
     CASE(a_detached_thread_cannot_be_joined),
     CASE(a_try_finds_a_thread_busy_until_its_end),

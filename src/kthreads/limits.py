@@ -11,6 +11,7 @@ from typing import Any
 
 from kthreads import cgroups, procfs
 from kthreads._native import lib
+from kthreads.integers import shown
 
 __all__ = ["cpu_count", "default_workers", "set_default_workers"]
 
@@ -170,7 +171,7 @@ def check_workers(what: str, count: Any) -> int:
     if not isinstance(count, int) or isinstance(count, bool):
         raise TypeError(f"{what} must be an int, not {type(count).__name__}")
     if not 1 <= count <= lib.KT_POOL_WORKERS_MAX:
-        raise ValueError(f"{what} must be from 1 to {lib.KT_POOL_WORKERS_MAX}, not {count}")
+        raise ValueError(f"{what} must be from 1 to {lib.KT_POOL_WORKERS_MAX}, not {shown(count)}")
     return count
 
 

@@ -102,3 +102,16 @@ def test_help_is_as_wide_as_columns_says(monkeypatch, capsys):
 def test_a_character_that_the_locale_does_not_have_is_written_as_its_number():
     done = kthreads("run", "--help", env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr, "\\u2" in done.stdout) == (0, "", True)
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "x"])
+@pytest.mark.parametrize("command", [["doctor"], ["ps", str(os.getpid())], ["lab", "VM"]])
+def test_a_width_in_which_nothing_can_be_shown_is_not_taken(command, columns):
+    shown = subprocess.run(
+        [sys.executable, "-m", "kthreads", *command],
+        env={**os.environ, "COLUMNS": columns},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    assert len(shown.split()) > 5

@@ -266,3 +266,10 @@ def test_integers_are_read_from_the_low_bits_of_a_result(ctype, bits):
     size = ffi.sizeof(ctype)
     expected = int(ffi.cast(ctype, bits % 2 ** (8 * size)))
     assert kthreads.native(1, f"{ctype}(void)").read(bits) == expected
+
+
+@pytest.mark.parametrize("number", [10**5000, -(10**5000)], ids=["positive", "negative"])
+def test_a_number_of_any_length_is_out_of_range(number):
+    for kind in ("int", "unsigned long", "bool"):
+        with pytest.raises(OverflowError, match=rf"number of \d+ bits is out of range for {kind}"):
+            kthreads.symbol(None, "labs", f"long({kind})")(number)

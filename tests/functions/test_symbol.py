@@ -87,3 +87,8 @@ def test_a_missing_library_and_a_missing_symbol_are_named():
         kthreads.symbol("libnowhere.so", "f", "void(void)")
     with pytest.raises(kthreads.errors.SymbolNotFoundError, match="no_such_function"):
         kthreads.symbol(None, "no_such_function", "void(void)")
+
+
+def test_the_name_of_a_function_is_a_str():
+    with pytest.raises(TypeError, match="the name of a function must be a str, not int"):
+        kthreads.symbol("libc.so.6", 5, "int(int)")

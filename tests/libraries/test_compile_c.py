@@ -281,6 +281,8 @@ def test_file_and_line_of_an_assertion_are_those_of_the_source():
         ({"includes": "/tmp"}, TypeError, "includes are a sequence"),
         ({"language": "rust"}, ValueError, "language is 'c' or 'c\\+\\+', not 'rust'"),
         ({"flags": ["--no-such-option"]}, CompileError, "no-such-option"),
+        ({"flags": ["-c"]}, CompileError, "made no shared library"),
+        ({"flags": ["-E"]}, CompileError, "made no shared library"),
         ({"flags": ["-O2", "-mabi=ms"]}, ValueError, "-mabi=ms changes types or calls"),
     ],
 )

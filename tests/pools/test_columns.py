@@ -218,12 +218,23 @@ def test_offsets_of_slices_count_items():
         (array("Q", [0, 2**63]), ValueError, "slice 0 is from 0"),
         (array("d", [0, 1]), TypeError, "offsets must be a buffer of at least one integer"),
         (array("q"), TypeError, "offsets must be a buffer of at least one integer"),
+        ([0, 3], TypeError, "offsets of Slices must be a buffer, such as an array, not list"),
         (np.zeros((2, 2), "q"), TypeError, "offsets must be a buffer of at least one integer"),
     ],
 )
 def test_slices_outside_of_the_buffer_are_refused(offsets, error, message):
     with pytest.raises(error, match=message):
         kthreads.Slices(b"abcd", offsets)
+
+
+def test_a_buffer_keeps_its_size_as_long_as_there_are_slices_of_it():
+    data = bytearray(b"onetwo")
+    slices = kthreads.Slices(data, array("i", [0, 3, 6]))
+    with pytest.raises(BufferError):
+        data.clear()
+    assert bytes(slices[1]) == b"two"
+    del slices
+    data.clear()
 
 
 def test_slices_of_a_buffer_that_the_parameter_does_not_take_are_refused(pool):

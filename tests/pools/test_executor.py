@@ -15,10 +15,11 @@ from concurrent.futures.thread import BrokenThreadPool
 
 import numpy as np
 import pytest
-from programs import ended
+from programs import ended, printed
 
 import kthreads
 from kthreads.pools import completions, handle, native_task, python_task
+from kthreads.pools.executor_threads import ExecutorThread
 
 fork = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
@@ -302,6 +303,60 @@ def test_a_task_that_is_queued_after_the_last_thread_has_left_leaves_nothing(fn,
     executor = None
     gc.collect()
     assert count_of_tasks() == before
+
+
+def test_shutdown_waits_for_a_thread_that_another_thread_is_about_to_start(monkeypatch, gate):
+    about_to_start, go_on = threading.Event(), threading.Event()
+    start = ExecutorThread.start
+
+    def start_late(thread):
+        about_to_start.set()
+        go_on.wait()
+        start(thread)
+
+    monkeypatch.setattr(ExecutorThread, "start", start_late)
+    executor = kthreads.ThreadPoolExecutor(1)
+    futures = []
+    submitter = threading.Thread(target=lambda: futures.append(executor.submit(abs, -1)))
+    submitter.start()
+    about_to_start.wait()
+    shutdown = threading.Thread(target=executor.shutdown)
+    shutdown.start()
+    shutdown.join(0.02)
+    assert shutdown.is_alive()
+    go_on.set()
+    shutdown.join()
+    submitter.join()
+    assert all(future.done() for future in futures)
+
+
+def test_a_handler_that_shuts_down_within_a_start_does_not_wait_for_that_start(monkeypatch):
+    start = ExecutorThread.start
+
+    def shut_down_and_start(thread):
+        executor.shutdown()  # as a signal handler may, here
+        start(thread)
+
+    monkeypatch.setattr(ExecutorThread, "start", shut_down_and_start)
+    executor = kthreads.ThreadPoolExecutor(1)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        while True:
+            executor.submit(abs, -1)
+
+
+def test_shutdown_after_python_tasks_needs_no_descriptor():
+    program = """
+import os, resource, kthreads
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+with kthreads.ThreadPoolExecutor(2) as executor:
+    print(executor.submit(abs, -3).result())
+    try:
+        while True:
+            os.open("/dev/null", os.O_RDONLY)
+    except OSError:
+        pass
+"""
+    assert printed(program) == "3\n"
 
 
 # ---- Where it goes -------------------------------------------------------------------------------------------------------

@@ -61,3 +61,9 @@ def test_waiting_for_what_was_not_started_is_an_error(gate):
         kthreads.wait([gate.thread()])
     with pytest.raises(ValueError, match="return_when"):
         kthreads.wait([], return_when="SOMETIME")
+
+
+@pytest.mark.parametrize("other", [threading.Thread(), None, 5])
+def test_wait_says_that_it_takes_threads_of_kthreads_alone(other):
+    with pytest.raises(TypeError, match="wait takes threads of kthreads, not"):
+        kthreads.wait([other])

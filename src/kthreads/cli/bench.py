@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from kthreads.bench.analysis import compare
@@ -17,6 +16,7 @@ from kthreads.bench.model.json_file import FormatError
 from kthreads.bench.model.run import Run
 from kthreads.bench.model.suites import SUITES, SYSCALLS, all_peers
 from kthreads.bench.output import report, tables
+from kthreads.cli.console import Console
 from kthreads.cli.message import complain
 from kthreads.cli.parser import Parser
 

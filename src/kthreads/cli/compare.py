@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from kthreads.bench.analysis.ratios import Interval, paired_ratio
 from kthreads.bench.output.units import time_of
+from kthreads.cli.console import Console
 from kthreads.cli.message import complain
 from kthreads.cli.parser import Parser
 from kthreads.programs import program_file

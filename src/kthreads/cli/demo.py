@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 import kthreads
+from kthreads.cli.console import Console
 from kthreads.cli.message import visible
 from kthreads.cli.parser import Parser
 from kthreads.cli.values import positive

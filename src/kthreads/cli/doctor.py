@@ -8,11 +8,11 @@ import platform
 import sys
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 
 from kthreads import __version__
 from kthreads._native import ffi, lib
+from kthreads.cli.console import Console
 from kthreads.cli.parser import Parser
 from kthreads.limits import limits, memory_limits
 

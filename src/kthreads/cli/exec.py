@@ -12,8 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-
+from kthreads.cli.console import Console
 from kthreads.cli.execute import Program, end_like, execute, status_of
 from kthreads.cli.lives_summary import Summary, table_of
 from kthreads.cli.message import complain

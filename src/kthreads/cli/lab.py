@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
+from kthreads.cli.console import Console
 from kthreads.cli.parser import Parser
 from kthreads.flags.clone_flags import CloneFlags
 from kthreads.flags.text import text

@@ -8,10 +8,10 @@ import os
 import sys
 from collections.abc import Container, Iterable
 
-from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from kthreads.cli.console import Console
 from kthreads.cli.message import complain, visible
 from kthreads.cli.parser import Parser
 from kthreads.flags.clone_flags import KINDS

@@ -8,6 +8,7 @@ from typing import Any
 from kthreads._native import ffi
 from kthreads.functions.c_types import CType
 from kthreads.functions.converter import Converter, type_name
+from kthreads.integers import shown
 
 __all__ = ["char_converter", "convert_bool", "double_converter", "float_converter", "integer_converter"]
 
@@ -27,7 +28,7 @@ def integer_converter(ctype: CType) -> Converter:
             raise TypeError(f"{ctype.text} takes an int, not {type_name(value)}") from None
         if low <= number <= high:
             return number
-        raise OverflowError(f"{number} is out of range for {ctype.text} ({low} to {high})")
+        raise OverflowError(f"{shown(number)} is out of range for {ctype.text} ({low} to {high})")
 
     return convert
 
@@ -61,7 +62,7 @@ def convert_bool(value: Any, keep: list[Any]) -> int:
     except TypeError:
         raise TypeError(f"bool takes True, False, 1 or 0, not {type_name(value)}") from None
     if number not in (0, 1):
-        raise OverflowError(f"{number} is out of range for bool (0 or 1)")
+        raise OverflowError(f"{shown(number)} is out of range for bool (0 or 1)")
     return number
 
 

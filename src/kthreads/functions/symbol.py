@@ -31,6 +31,8 @@ def symbol(library: str | os.PathLike[str] | None, name: str, signature: str) ->
         TypeError: the signature is not one that can be called from registers.
     """
     stated = parse(signature)
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a function must be a str, not {type(name).__name__}")
     path = None if library is None else os.fspath(library)
     try:
         opened = ctypes.CDLL(path)

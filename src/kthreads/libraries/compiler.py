@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,6 +15,8 @@ from functools import lru_cache
 from kthreads.errors import CompileError, CompilerNotFoundError
 
 __all__ = ["LANGUAGES", "Compiler"]
+
+_SHARED_OBJECT = 3  # ET_DYN of elf(5)
 
 # For each language, the variable of make that names its compiler, the usual names, and the end of a file's name.
 LANGUAGES = {"c": ("CC", ("cc", "gcc", "clang"), ".c"), "c++": ("CXX", ("c++", "g++", "clang++"), ".cpp")}
@@ -56,7 +59,10 @@ class Compiler:
             CompileError: the compiler refuses it.
         """
         files = ["-x", self.language, path, "-x", "none", *libraries, "-lm"]
-        self._run(["-fPIC", "-shared", *flags, "-o", output, *files])
+        arguments = ["-fPIC", "-shared", *flags, "-o", output, *files]
+        self._run(arguments)
+        if not _is_elf_of_type(output, _SHARED_OBJECT):  # as after -c or -E, and where CC is no compiler
+            raise CompileError("the compiler made no shared library", shlex.join([*self.command, *arguments]))
 
     def _run(self, arguments: Sequence[str]) -> str:
         command = [*self.command, *arguments]
@@ -65,6 +71,15 @@ class Compiler:
             diagnostics = done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}"
             raise CompileError(diagnostics, shlex.join(command))
         return done.stdout.decode(errors="surrogateescape")  # texts of other bytes stay different ones
+
+
+def _is_elf_of_type(path: str, kind: int) -> bool:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(18)
+    except FileNotFoundError:
+        return False
+    return head[:4] == b"\x7fELF" and int.from_bytes(head[16:18], sys.byteorder) == kind
 
 
 @lru_cache(maxsize=8)

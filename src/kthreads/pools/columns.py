@@ -84,7 +84,7 @@ def column_of(function: NativeFunction, number: int, values: Any, count: int) ->
     if isinstance(values, Scalar):
         return function.column_of_scalar(number, values.value)
     if isinstance(values, Slices):
-        return function.column_of_slices(number, values.data, values.begins, values.itemsize)
+        return function.column_of_slices(number, values.view, values.begins, values.view.itemsize)
     if type(values) not in (list, tuple):
         found = function.column_of_buffer(number, values, count)
         if found is not None:

@@ -257,10 +257,13 @@ def shared_completions() -> CompletionQueue:
 def drain_shared() -> None:
     """Settles all futures whose tasks have completed. In a subinterpreter this also ends the thread, if no task is pending:
     no thread may be left in it when it ends."""
+    queue = _shared.get(None)
+    if queue is None:
+        return
     if interpreter.IS_MAIN:
-        shared_completions().drain()
+        queue.drain()
     else:
-        shared_completions().stop()
+        queue.stop()
 
 
 def completions_of(event_loop: Any) -> CompletionQueue:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import _base as base
 from concurrent.futures.thread import BrokenThreadPool
@@ -30,6 +32,7 @@ from kthreads.weak_objects import WeakObjects
 
 __all__ = ["BROKEN", "ExecutorThread", "ExecutorThreads", "finish_at_exit", "reset_after_fork"]
 
+_MOMENT = 0.0005  # seconds: longer than the start of a thread takes
 _QUEUE_SIZE = 1024  # tasks beyond these wait in a list that a mutex guards
 
 _unfinished = lib.kt_pool_unfinished
@@ -135,11 +138,25 @@ class ExecutorThreads:
         lib.kt_pool_close(self.handle.cdata)
 
     def join(self) -> None:
-        """Waits, after `close`, until the threads have ended and all callbacks have been called."""
-        for thread in snapshot(self.threads.values()):
-            thread.join()
-        if self.threads:
+        """Waits, after `close`, until the threads have ended and all callbacks have been called. A signal handler that has
+        interrupted the start of a thread does not wait for that one, which starts when the handler has returned."""
+        joined: set[ExecutorThread] = set()
+        while threads := set(snapshot(self.threads.values())) - joined:  # a submitter may still start one
+            for thread in threads:
+                self._join(thread)
+            joined |= threads
+        if joined:
             drain_shared()
+
+    def _join(self, thread: ExecutorThread) -> None:
+        while not thread.kt_was_started() and self._starts_elsewhere(thread):
+            time.sleep(_MOMENT)
+        if thread.kt_was_started():
+            thread.join()
+
+    def _starts_elsewhere(self, thread: ExecutorThread) -> bool:
+        """Whether another thread is about to start this one. It removes the entry if it cannot."""
+        return thread.starter != threading.get_ident() and thread in snapshot(self.threads.values())
 
     def _mark_broken(self) -> None:
         """Takes no more tasks. The tasks that have not begun fail."""
@@ -153,12 +170,17 @@ class ExecutorThreads:
 
 
 class ExecutorThread(Thread):
-    """One thread of an executor."""
+    """One thread of an executor.
+
+    Attributes:
+        starter: the ident of the thread that starts this one.
+    """
 
     def __init__(self, group: ExecutorThreads, number: int, name: str) -> None:
         super().__init__(name=name, daemon=False)
         self._group: ExecutorThreads | None = group
         self._worker_number = number
+        self.starter = threading.get_ident()
 
     def run(self) -> None:
         here.is_attached = True

@@ -30,12 +30,12 @@ class Slices(Sequence[memoryview]):
     """
 
     def __init__(self, data: Any, offsets: Any) -> None:
-        view = memoryview(data)
+        view = _buffer("data", data)
         if view.ndim != 1 or not view.c_contiguous:
             raise TypeError("the data of Slices must be a contiguous buffer with one dimension")
         self.data = data
-        self.itemsize = view.itemsize
-        self.begins, lengths = _call.slices(offsets, len(view))
+        self.view = view  # as long as it exists, the buffer keeps its size
+        self.begins, lengths = _call.slices(_buffer("offsets", offsets), len(view))
         self.lengths = memoryview(lengths).cast("q")
 
     def __len__(self) -> int:
@@ -52,7 +52,14 @@ class Slices(Sequence[memoryview]):
         if not 0 <= number < len(self):
             raise IndexError(f"there are {len(self)} slices, and none with the number {index}")
         begin = memoryview(self.begins).cast("q")[number]
-        return memoryview(self.data)[begin : begin + self.lengths[number]]
+        return self.view[begin : begin + self.lengths[number]]
 
     def __repr__(self) -> str:
         return f"<Slices: {len(self)} parts of a {type(self.data).__name__}>"
+
+
+def _buffer(name: str, value: Any) -> memoryview:
+    try:
+        return memoryview(value)
+    except TypeError:
+        raise TypeError(f"{name} of Slices must be a buffer, such as an array, not {type(value).__name__}") from None

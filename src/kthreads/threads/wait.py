@@ -47,6 +47,8 @@ def wait(threads: Iterable[Thread], timeout: float | None = None, return_when: s
     pending = list({id(thread): thread for thread in threads}.values())  # a subclass may have equal objects
     current = threading.current_thread()
     for thread in pending:
+        if not isinstance(thread, Thread):
+            raise TypeError(f"wait takes threads of kthreads, not {thread!r}")
         if not thread.kt_was_started():
             raise ThreadStateError(f"cannot wait for {thread.name} before it is started")
         if thread is current:

@@ -13,6 +13,7 @@ __all__ = ["answers"]
 
 _AT_ONCE = 100
 _SIZE = 4 << 20
+_PATIENCE = 100.0  # seconds: many processes ask, and the machine may be busy
 
 Preparation = Callable[[Stage, Script], Place | None]
 
@@ -97,10 +98,10 @@ class _Company:
         target = self._stage.script(4)
         target("prctl", 1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         target("tell", ready, 1)
-        target("await", enough, 1, 10**10)
+        target("await", enough, 1, int(_PATIENCE * 1e9))
         own = call.flags & NAMESPACES | CloneFlags.NEWUSER  # in it, an unprivileged process can create the others
         made = script.clone(target, own, signal.SIGCHLD)
-        script("await", ready, 1, 10**9)
+        script("await", ready, 1, int(_PATIENCE * 1e9))
         pidfd = script("pidfd_open", made, 0)
         step = script("setns", pidfd, int(call.flags))
         script("tell", enough, 1)
@@ -113,4 +114,4 @@ class _Company:
         outer = self._stage.script(4)
         outer.clone(self._maker, self._flags, signal.SIGCHLD)
         outer("reap")  # also reaps the children that were created with CLONE_PARENT
-        self._stage.play(outer)
+        self._stage.play(outer, patience=_PATIENCE)
